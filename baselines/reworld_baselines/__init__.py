@@ -1,0 +1,1 @@
+"""The reference agents of reworld, and the comparisons of them."""

@@ -1,0 +1,182 @@
+"""What happens to the instances of a world, as plain loops over records.
+
+An *instance* is everything that one environment is: state, configuration, generator, age of the episode. A single
+environment is a batch of one instance: both go through the same code below, hence to the same bits.
+
+The functions ``world_…`` are placeholders: `reworld.engine.linking` puts the functions of a world in their place.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from reworld.generator import Generator, begin_episode, uniform
+from reworld.world import Record, Vector
+
+Flags = np.ndarray[tuple[int], np.dtype[np.bool_]]
+Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
+Matrix = np.ndarray[tuple[int, int], np.dtype[np.float64]]
+
+AUTORESET_DISABLED, AUTORESET_NEXT_STEP, AUTORESET_SAME_STEP = 0, 1, 2
+
+
+def world_reset(state: Record, c: Record, rng: Generator) -> None:
+    """Stand for `World.reset`."""
+    raise NotImplementedError
+
+
+def world_step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tuple[float, bool]:
+    """Stand for `World.step`."""
+    raise NotImplementedError
+
+
+def world_observe(state: Record, c: Record, out: Any) -> None:
+    """Stand for `World.observe`."""
+    raise NotImplementedError
+
+
+def world_succeeded(state: Record, c: Record) -> bool:
+    """Stand for `World.succeeded`."""
+    raise NotImplementedError
+
+
+def begin(instance: Record, start: Matrix, observation: Any) -> bool:
+    """Begin an episode of one instance.
+
+    Args:
+        instance: Its record.
+        start: Lowest and highest value of each parameter, shape (2, number of parameters): the episode's
+            configuration is drawn uniformly between them.
+        observation: Row to write the first observation to.
+
+    Returns:
+        Whether the first state is a success.
+    """
+    begin_episode(instance.generator)
+    for k in range(start.shape[1]):
+        low, high = start[0, k], start[1, k]
+        instance.configuration.values[k] = uniform(instance.generator, low, high) if low < high else low
+    world_reset(instance.state, instance.configuration, instance.generator)
+    instance.elapsed = 0
+    instance.ended = 0
+    world_observe(instance.state, instance.configuration, observation)
+    return world_succeeded(instance.state, instance.configuration)
+
+
+def advance(instance: Record, branch: int, x: Vector, observation: Any) -> tuple[float, bool, bool]:
+    """Take one action in one instance.
+
+    Args:
+        instance: Its record.
+        branch: The discrete choice, in range.
+        x: The parameters of that branch.
+        observation: Row to write the observation to.
+
+    Returns:
+        Reward, whether the episode terminated, and whether its state is a success.
+    """
+    reward, terminated = world_step(instance.state, branch, x, instance.configuration, instance.generator)
+    instance.elapsed += 1
+    instance.ended = terminated
+    world_observe(instance.state, instance.configuration, observation)
+    return reward, terminated, world_succeeded(instance.state, instance.configuration)
+
+
+def step_single(instances: Any, branch: int, x: Vector, observation: Any) -> tuple[float, bool, bool]:
+    """`advance` the first instance of a batch: the entry point of single environments."""
+    return advance(instances[0], branch, x, observation)
+
+
+def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, successes: Flags) -> None:
+    """Begin an episode in every chosen instance.
+
+    Args:
+        instances: Shape (n,).
+        chosen: Which of them, shape (n,).
+        starts: As `start` of `begin`, shape (n, 2, number of parameters), or (1, 2, …) for all alike.
+        observations: Shape (n, size of an observation); the rows of the chosen are written.
+        successes: Shape (n,); likewise.
+    """
+    for i in range(len(instances)):
+        if chosen[i]:
+            successes[i] = begin(instances[i], starts[min(i, len(starts) - 1)], observations[i])
+
+
+def first_illegal(branches: Integers, parameters: Matrix, offsets: Integers) -> int:
+    """Find an action that no world can take: a branch out of range, or a parameter of it that is not finite.
+
+    Args:
+        branches: Shape (n,).
+        parameters: The parameters of all branches, shape (n, number of them).
+        offsets: See `World.branch_offsets`.
+
+    Returns:
+        The index of the first such action, or -1.
+    """
+    for i in range(len(branches)):
+        branch = branches[i]
+        if branch < 0 or branch >= len(offsets) - 1:
+            return i
+        for k in range(offsets[branch], offsets[branch + 1]):
+            if not math.isfinite(parameters[i, k]):
+                return i
+    return -1
+
+
+def step_batch(
+    instances: Any,
+    branches: Integers,
+    parameters: Matrix,
+    offsets: Integers,
+    starts: Any,
+    autoreset: int,
+    time_limit: int,
+    observations: Any,
+    rewards: Any,
+    terminations: Flags,
+    truncations: Flags,
+    successes: Flags,
+    final_observations: Any,
+    final_successes: Flags,
+) -> None:
+    """Take one legal action in every instance, or begin its next episode where autoreset asks for that.
+
+    Args:
+        instances: Shape (n,).
+        branches: Shape (n,).
+        parameters: The parameters of all branches, shape (n, number of them); those of other branches are not read.
+        offsets: See `World.branch_offsets`.
+        starts: See `reset_batch`.
+        autoreset: One of the three constants of this module.
+        time_limit: Number of steps after which an episode is truncated.
+        observations: Shape (n, size of an observation), written.
+        rewards: Shape (n,), written.
+        terminations: Shape (n,), written.
+        truncations: Shape (n,), written.
+        successes: Shape (n,), written.
+        final_observations: Shape as `observations`; rows that ended are written under `AUTORESET_SAME_STEP`.
+        final_successes: Shape (n,); likewise.
+    """
+    for i in range(len(instances)):
+        instance = instances[i]
+        start = starts[min(i, len(starts) - 1)]
+        if instance.ended and autoreset == AUTORESET_NEXT_STEP:
+            successes[i] = begin(instance, start, observations[i])
+            rewards[i] = 0.0
+            terminations[i] = False
+            truncations[i] = False
+        else:
+            branch = branches[i]
+            x = parameters[i, offsets[branch] : offsets[branch + 1]]
+            reward, terminated, succeeded = advance(instance, branch, x, observations[i])
+            truncated = instance.elapsed >= time_limit
+            instance.ended = terminated or truncated
+            rewards[i] = reward
+            terminations[i] = terminated
+            truncations[i] = truncated
+            successes[i] = succeeded
+            if instance.ended and autoreset == AUTORESET_SAME_STEP:
+                final_observations[i] = observations[i]
+                final_successes[i] = succeeded
+                successes[i] = begin(instance, start, observations[i])

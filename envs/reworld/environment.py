@@ -1,0 +1,284 @@
+"""A world as a `gymnasium.Env`."""
+
+import importlib
+import math
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.error import InvalidAction, ResetNeeded
+
+from reworld.configuration import Request, starting_configurations
+from reworld.engine.kernels import instances_of, kernels
+from reworld.errors import InvalidOption, InvalidWorld, nearest
+from reworld.generator import seed_generator
+from reworld.rendering import Film
+from reworld.spaces import action_space, configuration_space, observation_space
+from reworld.world import Vector, World
+
+Observation = np.ndarray[tuple[int], np.dtype[np.float32]]
+
+
+class WorldEnv(gymnasium.Env[Observation, Any]):
+    """One environment over a world.
+
+    Every reset begins an episode in the configuration given here; ``reset(options={"configuration": …})`` gives another one
+    for that episode alone. `info` has the same keys from `reset` on:
+
+    - ``cost``: cost of changing the configuration in this step, float.
+    - ``configuration``: the parameters in force, read-only float64 of shape (number of parameters,).
+    - ``configured``: whether this step changed the configuration, bool.
+    - ``budget_left``: how much cost may still be spent in this episode, float (inf where there is no budget).
+    - ``action_mask``: which branches may be chosen, int8 of shape (number of branches,).
+    - ``success``: whether an episode that ended here would be a success, bool.
+
+    Args:
+        world: A world, or where to find one, as in ``"reworld.worlds.platform:WORLD"``.
+        configuration: What every episode starts with: see `reworld.configuration.Request`.
+        render_mode: None, ``"human"`` (a window), ``"rgb_array"`` (a picture of the present state) or
+            ``"rgb_array_list"`` (all pictures since the last call of `render`, sub-steps of an action included).
+
+    Raises:
+        InvalidConfiguration: If `configuration` is none of this world.
+        InvalidOption: If `render_mode` is unknown.
+        gymnasium.error.Error: If ``"human"`` is asked for and there is no display.
+    """
+
+    metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"]}
+
+    def __init__(self, world: World | str, configuration: Request = None, render_mode: str | None = None) -> None:
+        self.world = find_world(world)
+        self.action_space = action_space(self.world)
+        self.observation_space = observation_space(self.world)
+        self.configuration_space = configuration_space(self.world)
+        self.metadata = {**self.metadata, "render_fps": self.world.frames_per_second}
+        self.render_mode = render_mode
+        self._starts = starting_configurations(self.world, configuration)
+        self._film = None if render_mode is None else Film(self.world, render_mode)
+        self._offsets = self.world.branch_offsets.tolist()
+        self._hybrid = self._offsets[-1] > 0
+        self._instances = instances_of(self.world, 1)
+        self._seeded = False
+        self._running = False
+        self._kernels = kernels(self.world)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: Seed of this episode and, without a new one, of all that follow, in [0, 2**64).
+            options: ``{"configuration": …}`` starts this one episode in another configuration (see
+                `reworld.configuration.Request`).
+
+        Returns:
+            The first observation and info.
+
+        Raises:
+            InvalidOption: If an option is unknown, or the seed is out of range.
+            InvalidConfiguration: If the configuration is none of this world.
+        """
+        starts = self._starts
+        for name, value in read_options(options, ("configuration",)).items():
+            if name == "configuration":
+                starts = starting_configurations(self.world, value)
+        check_seed(seed)
+        super().reset(seed=seed)
+        if seed is None and not self._seeded:
+            seed = int(self.np_random.integers(2**63))
+        if seed is not None:
+            seed_generator(self._instances["generator"][0], seed)
+            self._seeded = True
+        observations = np.empty((1, *self.observation_space.shape), np.float32)
+        successes = np.empty(1, np.bool_)
+        self._kernels.reset_batch(self._instances, np.ones(1, np.bool_), starts, observations, successes)
+        self._running = True
+        self._note_configuration()
+        if self._film:
+            self._film.begin(self._instances[0])
+        return observations[0], self._info(bool(successes[0]))
+
+    def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Take one action.
+
+        Args:
+            action: An element of the action space; parameters of branches other than the chosen one are not read.
+
+        Returns:
+            Observation, reward, terminated, truncated (always False: the time limit is a wrapper's) and info.
+
+        Raises:
+            gymnasium.error.ResetNeeded: If no episode is under way.
+            gymnasium.error.InvalidAction: If the action is none of this world's. The state is then as before.
+        """
+        if not self._running:
+            raise ResetNeeded("No episode is under way: it has not begun, or it has terminated. Call reset() first.")
+        branch, x = self._read_action(action)
+        if self._film:
+            self._film.watch(self._instances[0], branch, x)
+        observation = np.empty(self.observation_space.shape, np.float32)
+        reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation)
+        self._running = not terminated
+        if self._film:
+            self._film.take(self._instances[0], reward)
+        return observation, reward, terminated, False, self._info(succeeded)
+
+    def render(self) -> Any:
+        """Draw the world.
+
+        Returns:
+            For ``"rgb_array"`` a picture, uint8 of shape (height, width, 3); for ``"rgb_array_list"`` the pictures since
+            the last call; otherwise None.
+        """
+        if self._film is None:
+            raise InvalidOption(
+                "This environment was made without a render_mode. Say which one when you make it: "
+                "gymnasium.make(…, render_mode='rgb_array')."
+            )
+        return self._film.show(self._instances[0])
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._film:
+            self._film.close()
+
+    @property
+    def configuration(self) -> Vector:
+        """The parameters in force, float64 of shape (number of parameters,), in the order of ``world.parameters``."""
+        return np.array(self._instances["configuration"]["values"][0])
+
+    def get_state(self) -> np.void:
+        """Copy everything that the future depends on: state, configuration, generator, age of the episode.
+
+        Returns:
+            A structured scalar that `set_state` of any environment over the same world accepts.
+        """
+        return self._instances.copy()[0]  # type: ignore[no-any-return]
+
+    def set_state(self, state: np.void) -> None:
+        """Go back to a state from `get_state`: what follows is then what followed.
+
+        Args:
+            state: What `get_state` returned.
+
+        Raises:
+            InvalidOption: If it is a state of another world.
+        """
+        if getattr(state, "dtype", None) != self._instances.dtype:
+            raise InvalidOption(f"This is no state of {self.world.name}: give what get_state() returned.")
+        self._instances[0] = state
+        self._seeded = True
+        self._running = not state["ended"]
+        self._note_configuration()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled."""
+        return {key: value for key, value in vars(self).items() if key != "_kernels"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Compile again what was left out."""
+        vars(self).update(state)
+        self._kernels = kernels(self.world)
+
+    def _note_configuration(self) -> None:
+        configuration = self.configuration
+        configuration.flags.writeable = False
+        mask = np.ones(len(self.world.branches), np.int8)
+        mask.flags.writeable = False
+        self._constant_info = {
+            "cost": 0.0,
+            "configuration": configuration,
+            "configured": False,
+            "budget_left": math.inf,
+            "action_mask": mask,
+        }
+
+    def _info(self, succeeded: bool) -> dict[str, Any]:
+        return {**self._constant_info, "success": succeeded}
+
+    def _read_action(self, action: Any) -> tuple[int, Vector]:
+        try:
+            branch = operator.index(action[0] if self._hybrid else action)
+            start, stop = self._offsets[branch], self._offsets[branch + 1]
+            if branch < 0:
+                raise IndexError
+            if not self._hybrid:
+                return branch, _NO_PARAMETERS
+            x = np.ascontiguousarray(action[1][branch], np.float64)
+        except (TypeError, IndexError, KeyError, ValueError) as error:
+            raise InvalidAction(describe_invalid_action(self.world, action, self.action_space)) from error
+        if x.shape != (stop - start,) or not all(map(math.isfinite, x)):
+            raise InvalidAction(describe_invalid_action(self.world, action, self.action_space))
+        return branch, x
+
+
+_NO_PARAMETERS = np.empty(0)
+
+
+def find_world(world: World | str) -> World:
+    """Import a world by name.
+
+    Args:
+        world: A world, which is returned, or ``"module:NAME"``.
+
+    Raises:
+        InvalidWorld: If there is none of that name.
+    """
+    if isinstance(world, World):
+        return world
+    module, _, name = world.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InvalidWorld(f"There is no world {world!r}: name it as 'package.module:NAME'. ({error})") from error
+    if not isinstance(found, World):
+        raise InvalidWorld(f"{world!r} is a {type(found).__name__}, not a reworld.World.")
+    return found
+
+
+def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> Mapping[str, Any]:
+    """Refuse unknown options of `reset`.
+
+    Args:
+        options: What was given.
+        known: What exists.
+
+    Raises:
+        InvalidOption: If a name is unknown.
+    """
+    for name in options or {}:
+        if name not in known:
+            raise InvalidOption(f"reset has no option {name!r}. {nearest(name, known)}")
+    return options or {}
+
+
+def check_seed(seed: int | None) -> None:
+    """Refuse a seed that the generator cannot hold.
+
+    Args:
+        seed: What was given.
+
+    Raises:
+        InvalidOption: If it is out of range.
+    """
+    if seed is not None and not 0 <= seed < 2**64:
+        raise InvalidOption(f"seed={seed} is out of range: give an integer in [0, 2**64).")
+
+
+def describe_invalid_action(world: World, action: Any, space: Any) -> str:
+    """Say what was wrong with an action, what was expected, and how to mend it.
+
+    Args:
+        world: Which refuses it.
+        action: What was given.
+        space: Where it should lie.
+    """
+    if any(branch.parameters for branch in world.branches):
+        form = ", ".join(f"{k} {b.name}{[p.name for p in b.parameters]}" for k, b in enumerate(world.branches[:12]))
+        hint = (
+            f"Give (branch, parameters), where parameters holds one array of finite numbers for each branch. Branches: {form}"
+        )
+    else:
+        hint = "Give the index of a branch: " + ", ".join(f"{k} {b.name}" for k, b in enumerate(world.branches[:12]))
+    return f"{action!r} is no action of {world.name}, whose action space is {space}. {hint}."

@@ -1,0 +1,38 @@
+"""The table of worlds, and how one more is added to it."""
+
+import gymnasium
+
+_TABLE: tuple[tuple[str, str, int, float | None], ...] = (
+    # id, world, time limit, reward threshold
+    ("reworld/CartPole-v0", "reworld.worlds.cartpole:WORLD", 500, 475.0),
+    ("reworld/Platform-v0", "reworld.worlds.platform:WORLD", 200, 0.97),
+)
+
+
+def register(id: str, world: str, max_episode_steps: int | None = None, reward_threshold: float | None = None) -> None:
+    """Make a world known to ``gymnasium.make`` and ``gymnasium.make_vec``.
+
+    Args:
+        id: ``namespace/Name-vN``.
+        world: Where to find it, as ``"package.module:NAME"``; nothing is imported yet.
+        max_episode_steps: Steps after which an episode is truncated.
+        reward_threshold: The return from which on the world counts as solved.
+    """
+    if id not in gymnasium.registry:
+        gymnasium.register(
+            id,
+            entry_point="reworld.environment:WorldEnv",
+            vector_entry_point="reworld.vector:WorldVectorEnv",
+            max_episode_steps=max_episode_steps,
+            reward_threshold=reward_threshold,
+            # WorldEnv checks order and actions itself, at a small part of what the wrappers cost.
+            order_enforce=False,
+            disable_env_checker=True,
+            kwargs={"world": world},
+        )
+
+
+def register_all() -> None:
+    """Register every world of reworld."""
+    for row in _TABLE:
+        register(*row)

@@ -1,0 +1,135 @@
+"""CartPole: keep a pole upright by pushing the cart that carries it to the left or to the right.
+
+Source: Barto, Sutton, Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE
+Transactions on Systems, Man, and Cybernetics, 1983. At the default configuration a trajectory equals that of Gymnasium's
+``CartPole-v1`` from the same start, bit for bit. What is added: every constant is a parameter, among them a gusty wind and
+a viscous friction of the cart, both 0 by default.
+
+Reward is 1 in every step; an episode terminates when the pole leans too far or the cart leaves the track. It is a success
+if that has not happened.
+"""
+
+import math
+from typing import Any
+
+from reworld.generator import Generator, normal, uniform
+from reworld.rendering import AGENT, FAINT, GROUND, INK, WOOD, Canvas
+from reworld.world import Branch, Parameter, Quantity, Record, Vector, World
+
+PARAMETERS = (
+    Parameter("gravity", 1.0, 30.0, "m/s²", "gravitational acceleration", 9.8),
+    Parameter("cart_mass", 0.1, 10.0, "kg", "mass of the cart", 1.0),
+    Parameter("pole_mass", 0.01, 2.0, "kg", "mass of the pole", 0.1),
+    Parameter("half_length", 0.1, 2.0, "m", "half the length of the pole", 0.5),
+    Parameter("force", 1.0, 40.0, "N", "strength of a push", 10.0),
+    Parameter("time_step", 0.005, 0.05, "s", "time between two pushes", 0.02),
+    Parameter("angle_limit", 0.05, math.pi / 4, "rad", "lean at which the episode terminates", 12 * 2 * math.pi / 360),
+    Parameter("track_limit", 0.5, 4.8, "m", "distance from the centre at which the episode terminates", 2.4),
+    Parameter("start_spread", 0.0, 0.2, "m, m/s, rad, rad/s", "largest absolute value of each start coordinate", 0.05),
+    Parameter("wind", 0.0, 30.0, "N", "standard deviation of the wind's force on the cart, drawn anew in every step", 0.0),
+    Parameter("friction", 0.0, 5.0, "N s/m", "viscous friction of the cart", 0.0),
+)
+
+STATE = ("x", "x_dot", "theta", "theta_dot")
+
+OBSERVATION = (
+    Quantity("x", -9.6, 9.6, "m", "position of the cart"),
+    Quantity("x_dot", -math.inf, math.inf, "m/s", "velocity of the cart"),
+    Quantity("theta", -math.pi / 2, math.pi / 2, "rad", "lean of the pole, to the right"),
+    Quantity("theta_dot", -math.inf, math.inf, "rad/s", "angular velocity of the pole"),
+)
+
+BRANCHES = (Branch("left", "push the cart to the left"), Branch("right", "push the cart to the right"))
+
+
+def reset(state: Record, c: Record, rng: Generator) -> None:
+    """Start close to upright, at rest, in the centre."""
+    state.x = uniform(rng, -c.start_spread, c.start_spread)
+    state.x_dot = uniform(rng, -c.start_spread, c.start_spread)
+    state.theta = uniform(rng, -c.start_spread, c.start_spread)
+    state.theta_dot = uniform(rng, -c.start_spread, c.start_spread)
+
+
+def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tuple[float, bool]:
+    """Push for one time step, by Euler's method (Florian, "Correct equations for the dynamics of the cart-pole system")."""
+    position, velocity, theta, theta_dot = state.x, state.x_dot, state.theta, state.theta_dot
+    total_mass = c.pole_mass + c.cart_mass
+    moment = c.pole_mass * c.half_length
+    force = c.force if branch == 1 else -c.force
+    if c.wind > 0.0:
+        force += normal(rng, 0.0, c.wind)
+    if c.friction > 0.0:
+        force -= c.friction * velocity
+    cosine, sine = math.cos(theta), math.sin(theta)
+    push = (force + moment * (theta_dot * theta_dot) * sine) / total_mass
+    theta_acceleration = (c.gravity * sine - cosine * push) / (
+        c.half_length * (4.0 / 3.0 - c.pole_mass * (cosine * cosine) / total_mass)
+    )
+    acceleration = push - moment * theta_acceleration * cosine / total_mass
+    state.x = position + c.time_step * velocity
+    state.x_dot = velocity + c.time_step * acceleration
+    state.theta = theta + c.time_step * theta_dot
+    state.theta_dot = theta_dot + c.time_step * theta_acceleration
+    return 1.0, not succeeded(state, c)
+
+
+def succeeded(state: Record, c: Record) -> bool:
+    """Whether the pole is still up and the cart on its track."""
+    return (  # type: ignore[no-any-return]
+        -c.track_limit <= state.x
+        and state.x <= c.track_limit
+        and -c.angle_limit <= state.theta
+        and state.theta <= c.angle_limit
+    )
+
+
+def observe(state: Record, c: Record, out: Any) -> None:
+    """Show the whole state."""
+    out[0] = state.x
+    out[1] = state.x_dot
+    out[2] = state.theta
+    out[3] = state.theta_dot
+
+
+def draw(canvas: Canvas, state: Record, c: Record) -> None:
+    """Paint the track, the cart, and the pole with its limits of lean."""
+    canvas.look_at(-2.8, 2.8, -0.45)
+    floor = 0.0
+    canvas.box(-6.0, -1.0, 12.0, 1.0 + floor, GROUND)
+    for limit in (-c.track_limit, c.track_limit):
+        canvas.line([(limit, floor), (limit, floor + 0.35)], INK, 3.0)
+    axle = (state.x, floor + 0.22)
+    length = 2.0 * c.half_length
+    for lean in (-c.angle_limit, c.angle_limit):
+        canvas.line([axle, (axle[0] + 1.15 * length * math.sin(lean), axle[1] + 1.15 * length * math.cos(lean))], FAINT, 1.0)
+    canvas.box(state.x - 0.25, floor + 0.06, 0.5, 0.2, AGENT)
+    for wheel in (-0.15, 0.15):
+        canvas.circle((state.x + wheel, floor + 0.06), 0.06, INK)
+    sine, cosine = math.sin(state.theta), math.cos(state.theta)
+    thick = 0.035
+    tip = (axle[0] + length * sine, axle[1] + length * cosine)
+    canvas.polygon(
+        [
+            (axle[0] - thick * cosine, axle[1] + thick * sine),
+            (axle[0] + thick * cosine, axle[1] - thick * sine),
+            (tip[0] + thick * cosine, tip[1] - thick * sine),
+            (tip[0] - thick * cosine, tip[1] + thick * sine),
+        ],
+        WOOD,
+    )
+    canvas.circle(axle, 0.045, INK)
+
+
+WORLD = World(
+    name="CartPole",
+    parameters=PARAMETERS,
+    state=STATE,
+    observation=OBSERVATION,
+    branches=BRANCHES,
+    reset=reset,
+    step=step,
+    observe=observe,
+    succeeded=succeeded,
+    draw=draw,
+    frames_per_second=50,
+)
