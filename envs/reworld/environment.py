@@ -28,7 +28,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     for that episode alone. `info` has the same keys from `reset` on:
 
     - ``cost``: cost of changing the configuration in this step, float.
-    - ``configuration``: the parameters in force, read-only float64 of shape (number of parameters,).
+    - ``configuration``: the parameters in force, float64 of shape (number of parameters,).
     - ``configured``: whether this step changed the configuration, bool.
     - ``budget_left``: how much cost may still be spent in this episode, float (inf where there is no budget).
     - ``action_mask``: which branches may be chosen, int8 of shape (number of branches,).
@@ -59,6 +59,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._film = None if render_mode is None else Film(self.world, render_mode)
         self._offsets = self.world.branch_offsets.tolist()
         self._hybrid = self._offsets[-1] > 0
+        self._action_mask = np.ones(len(self.world.branches), np.int8)
         self._instances = instances_of(self.world, 1)
         self._seeded = False
         self._running = False
@@ -94,7 +95,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         successes = np.empty(1, np.bool_)
         self._kernels.reset_batch(self._instances, np.ones(1, np.bool_), starts, observations, successes)
         self._running = True
-        self._note_configuration()
+        self._configuration = self.configuration
         if self._film:
             self._film.begin(self._instances[0])
         return observations[0], self._info(bool(successes[0]))
@@ -114,7 +115,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         """
         if not self._running:
             raise ResetNeeded("No episode is under way: it has not begun, or it has terminated. Call reset() first.")
-        branch, x = self._read_action(action)
+        branch, x = self.read_action(action)
         if self._film:
             self._film.watch(self._instances[0], branch, x)
         observation = np.empty(self.observation_space.shape, np.float32)
@@ -170,34 +171,20 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._instances[0] = state
         self._seeded = True
         self._running = not state["ended"]
-        self._note_configuration()
+        self._configuration = self.configuration
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is compiled."""
-        return {key: value for key, value in vars(self).items() if key != "_kernels"}
+    def read_action(self, action: Any) -> tuple[int, Vector]:
+        """Take an action apart, or refuse it.
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Compile again what was left out."""
-        vars(self).update(state)
-        self._kernels = kernels(self.world)
+        Args:
+            action: As in `step`.
 
-    def _note_configuration(self) -> None:
-        configuration = self.configuration
-        configuration.flags.writeable = False
-        mask = np.ones(len(self.world.branches), np.int8)
-        mask.flags.writeable = False
-        self._constant_info = {
-            "cost": 0.0,
-            "configuration": configuration,
-            "configured": False,
-            "budget_left": math.inf,
-            "action_mask": mask,
-        }
+        Returns:
+            The branch, and its own parameters as float64.
 
-    def _info(self, succeeded: bool) -> dict[str, Any]:
-        return {**self._constant_info, "success": succeeded}
-
-    def _read_action(self, action: Any) -> tuple[int, Vector]:
+        Raises:
+            gymnasium.error.InvalidAction: If the action is none of this world's.
+        """
         try:
             branch = operator.index(action[0] if self._hybrid else action)
             start, stop = self._offsets[branch], self._offsets[branch + 1]
@@ -211,6 +198,25 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if x.shape != (stop - start,) or not all(map(math.isfinite, x)):
             raise InvalidAction(describe_invalid_action(self.world, action, self.action_space))
         return branch, x
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is compiled."""
+        return {key: value for key, value in vars(self).items() if key != "_kernels"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Compile again what was left out."""
+        vars(self).update(state)
+        self._kernels = kernels(self.world)
+
+    def _info(self, succeeded: bool) -> dict[str, Any]:
+        return {
+            "cost": 0.0,
+            "configuration": self._configuration.copy(),
+            "configured": False,
+            "budget_left": math.inf,
+            "action_mask": self._action_mask.copy(),
+            "success": succeeded,
+        }
 
 
 _NO_PARAMETERS = np.empty(0)

@@ -28,6 +28,10 @@ _AUTORESET = {
 }
 
 
+# The range of configurations to draw a new episode's from, where it is that of the last one.
+_AS_IT_IS = np.empty((1, 2, 0))
+
+
 class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     """A batch of environments over one world, each with its own configuration.
 
@@ -90,6 +94,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._configuration_varies = False
         self._film = None if render_mode is None else Film(self.world, render_mode)
         self._offsets = self.world.branch_offsets
+        self._hybrid = bool(self._offsets[-1])
+        self._no_parameters = np.empty((num_envs, 0))
+        self._own_shapes = [(num_envs, len(branch.parameters)) for branch in self.world.branches] if self._hybrid else []
         self._instances = instances_of(self.world, num_envs)
         self._seeded = False
         self._running = False
@@ -165,11 +172,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         branches, parameters = self._read_actions(actions)
         outputs = self._fresh_outputs() if self._copy else self._outputs
         before = self._constant_info
-        if len(self._slices) == 1:
-            self._step_slice(self._slices[0], branches, parameters, outputs)
-        else:
-            run = self._threads().map(lambda part: self._step_slice(part, branches, parameters, outputs), self._slices)
-            list(run)
+        self._step_kernel(branches, parameters, outputs)
         observations, rewards, terminations, truncations, successes = self._outputs = outputs
         if self._configuration_varies:
             self._note_configuration()
@@ -249,41 +252,47 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._seeded = True
 
     def _read_actions(self, actions: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        total = int(self._offsets[-1])
         try:
-            choice, own = actions if total else (actions, ())
+            if self._hybrid:
+                choice, own = actions
+                shapes = [np.shape(part) for part in own]
+                parameters = np.concatenate(own, axis=1, dtype=np.float64)
+            else:
+                choice, shapes, parameters = actions, [], self._no_parameters
             branches = np.ascontiguousarray(choice)
-            parameters = np.zeros((self.num_envs, 0)) if not total else np.concatenate(own, axis=1, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise InvalidAction(describe_invalid_action(self.world, actions, self.action_space)) from error
-        if (
-            branches.shape != (self.num_envs,)
-            or not np.issubdtype(branches.dtype, np.integer)
-            or parameters.shape != (self.num_envs, total)
-            or any(np.shape(part)[1] != size for part, size in zip(own, np.diff(self._offsets), strict=True))
-        ):
+        if branches.shape != (self.num_envs,) or branches.dtype.kind not in "iu" or shapes != self._own_shapes:
             raise InvalidAction(describe_invalid_action(self.world, actions, self.action_space))
         branches = branches.astype(np.int64, copy=False)
         illegal = self._kernels.first_illegal(branches, parameters, self._offsets)
         if illegal >= 0:
-            action = (int(branches[illegal]), parameters[illegal].tolist()) if total else int(branches[illegal])
+            action = (int(branches[illegal]), parameters[illegal].tolist()) if self._hybrid else int(branches[illegal])
             reason = describe_invalid_action(self.world, action, self.single_action_space)
             raise InvalidAction(f"Environment {illegal}: {reason}")
         return branches, parameters
 
-    def _step_slice(self, part: slice, branches: Any, parameters: Any, outputs: tuple[Any, ...]) -> None:
-        starts = self._starts if len(self._starts) == 1 else self._starts[part]
+    def _step_kernel(self, branches: Any, parameters: Any, outputs: tuple[Any, ...]) -> None:
+        arrays = (self._instances, branches, parameters, *outputs, self._final_observations, self._final_successes)
+        if len(self._slices) == 1:
+            self._step_part(self._starts, arrays)
+            return
+        pieces = [tuple(array[part] for array in arrays) for part in self._slices]
+        starts = [self._starts if len(self._starts) == 1 else self._starts[part] for part in self._slices]
+        for _ in self._threads().map(self._step_part, starts, pieces):
+            pass
+
+    def _step_part(self, starts: Any, arrays: tuple[Any, ...]) -> None:
+        instances, branches, parameters, *outputs = arrays
         self._kernels.step_batch(
-            self._instances[part],
-            branches[part],
-            parameters[part],
+            instances,
+            branches,
+            parameters,
             self._offsets,
-            starts,
+            starts if self._configuration_varies else _AS_IT_IS,
             _AUTORESET[self.autoreset_mode],
             self._time_limit,
-            *(output[part] for output in outputs),
-            self._final_observations[part],
-            self._final_successes[part],
+            *outputs,
         )
 
     def _threads(self) -> ThreadPoolExecutor:
@@ -311,13 +320,17 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         return {**self._constant_info, "success": successes}
 
     def _add_final(self, info: dict[str, Any], before: dict[str, Any], ended: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
-        if ended.any():
-            final = {**before, "success": self._final_successes.copy()}
-            final.update({f"_{key}": ended for key in _INFO_KEYS})
-            info["final_obs"] = np.where(ended[:, None], self._final_observations, np.float32(0.0))
-            info["_final_obs"] = ended
-            info["final_info"] = final
-            info["_final_info"] = ended
+        indices = np.flatnonzero(ended)
+        if len(indices):
+            final_observations = np.zeros_like(self._final_observations)
+            final_observations[indices] = self._final_observations[indices]
+            info["final_obs"] = final_observations
+            info["final_info"] = {
+                **before,
+                "success": self._final_successes.copy(),
+                **{f"_{key}": ended for key in _INFO_KEYS},
+            }
+            info["_final_obs"] = info["_final_info"] = ended
 
 
 _INFO_KEYS = ("cost", "configuration", "configured", "budget_left", "action_mask", "success")

@@ -34,6 +34,16 @@ class Kernels:
     first_illegal: Function
 
 
+def replacements_for(world: World) -> dict[Any, Function]:
+    """What links `reworld.engine.loops` with a world: its functions by their placeholders."""
+    return {
+        loops.world_reset: world.reset,
+        loops.world_step: world.step,
+        loops.world_observe: world.observe,
+        loops.world_succeeded: world.succeeded,
+    }
+
+
 @lru_cache
 def kernels(world: World, recorded: bool = False) -> Kernels:
     """Link the loops with a world.
@@ -42,12 +52,7 @@ def kernels(world: World, recorded: bool = False) -> Kernels:
         world: Whose functions.
         recorded: Whether draws come from a record of `reworld.generator.recorded_dtype` instead of a generator.
     """
-    replacements: dict[Any, Function] = {
-        loops.world_reset: world.reset,
-        loops.world_step: world.step,
-        loops.world_observe: world.observe,
-        loops.world_succeeded: world.succeeded,
-    }
+    replacements = replacements_for(world)
     if recorded:
         replacements |= {begin_episode: begin_recorded_episode, uniform: recorded_uniform, normal: recorded_normal}
     return Kernels(

@@ -47,7 +47,7 @@ def begin(instance: Record, start: Matrix, observation: Any) -> bool:
     Args:
         instance: Its record.
         start: Lowest and highest value of each parameter, shape (2, number of parameters): the episode's
-            configuration is drawn uniformly between them.
+            configuration is drawn uniformly between them. Of shape (2, 0) it stays as it is.
         observation: Row to write the first observation to.
 
     Returns:
@@ -77,10 +77,11 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any) -> tuple
         Reward, whether the episode terminated, and whether its state is a success.
     """
     reward, terminated = world_step(instance.state, branch, x, instance.configuration, instance.generator)
+    succeeded = world_succeeded(instance.state, instance.configuration)
+    world_observe(instance.state, instance.configuration, observation)
     instance.elapsed += 1
     instance.ended = terminated
-    world_observe(instance.state, instance.configuration, observation)
-    return reward, terminated, world_succeeded(instance.state, instance.configuration)
+    return reward, terminated, succeeded
 
 
 def step_single(instances: Any, branch: int, x: Vector, observation: Any) -> tuple[float, bool, bool]:
@@ -177,6 +178,6 @@ def step_batch(
             truncations[i] = truncated
             successes[i] = succeeded
             if instance.ended and autoreset == AUTORESET_SAME_STEP:
-                final_observations[i] = observations[i]
+                world_observe(instance.state, instance.configuration, final_observations[i])
                 final_successes[i] = succeeded
                 successes[i] = begin(instance, start, observations[i])

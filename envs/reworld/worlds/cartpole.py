@@ -12,8 +12,10 @@ if that has not happened.
 import math
 from typing import Any
 
+import numpy as np
+
 from reworld.generator import Generator, normal, uniform
-from reworld.rendering import AGENT, FAINT, GROUND, INK, WOOD, Canvas
+from reworld.rendering import AGENT, DANGER, FAINT, GROUND, INK, PAPER, WOOD, Canvas
 from reworld.world import Branch, Parameter, Quantity, Record, Vector, World
 
 PARAMETERS = (
@@ -24,7 +26,7 @@ PARAMETERS = (
     Parameter("force", 1.0, 40.0, "N", "strength of a push", 10.0),
     Parameter("time_step", 0.005, 0.05, "s", "time between two pushes", 0.02),
     Parameter("angle_limit", 0.05, math.pi / 4, "rad", "lean at which the episode terminates", 12 * 2 * math.pi / 360),
-    Parameter("track_limit", 0.5, 4.8, "m", "distance from the centre at which the episode terminates", 2.4),
+    Parameter("track_limit", 0.1, 4.8, "m", "distance from the centre at which the episode terminates", 2.4),
     Parameter("start_spread", 0.0, 0.2, "m, m/s, rad, rad/s", "largest absolute value of each start coordinate", 0.05),
     Parameter("wind", 0.0, 30.0, "N", "standard deviation of the wind's force on the cart, drawn anew in every step", 0.0),
     Parameter("friction", 0.0, 5.0, "N s/m", "viscous friction of the cart", 0.0),
@@ -32,11 +34,14 @@ PARAMETERS = (
 
 STATE = ("x", "x_dot", "theta", "theta_dot")
 
+# Gymnasium's checker warns of infinite bounds.
+_UNBOUNDED = float(np.finfo(np.float32).max)
+
 OBSERVATION = (
     Quantity("x", -9.6, 9.6, "m", "position of the cart"),
-    Quantity("x_dot", -math.inf, math.inf, "m/s", "velocity of the cart"),
+    Quantity("x_dot", -_UNBOUNDED, _UNBOUNDED, "m/s", "velocity of the cart"),
     Quantity("theta", -math.pi / 2, math.pi / 2, "rad", "lean of the pole, to the right"),
-    Quantity("theta_dot", -math.inf, math.inf, "rad/s", "angular velocity of the pole"),
+    Quantity("theta_dot", -_UNBOUNDED, _UNBOUNDED, "rad/s", "angular velocity of the pole"),
 )
 
 BRANCHES = (Branch("left", "push the cart to the left"), Branch("right", "push the cart to the right"))
@@ -92,32 +97,42 @@ def observe(state: Record, c: Record, out: Any) -> None:
 
 
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
-    """Paint the track, the cart, and the pole with its limits of lean."""
-    canvas.look_at(-2.8, 2.8, -0.45)
-    floor = 0.0
-    canvas.box(-6.0, -1.0, 12.0, 1.0 + floor, GROUND)
+    """Paint the track with its ends, the cart, the pole with its limits of lean, and the wind."""
+    length, axle = 2.0 * c.half_length, (state.x, 0.3)
+    span = max(2.8, c.track_limit + 0.4, 2.1 * length + 0.65)
+    canvas.look_at(-span, span, -0.17 * span)
+    canvas.landscape()
+    canvas.box(-span, -span, 2.0 * span, span, GROUND)
+    canvas.line([(-c.track_limit, 0.02), (c.track_limit, 0.02)], INK, 5.0)
     for limit in (-c.track_limit, c.track_limit):
-        canvas.line([(limit, floor), (limit, floor + 0.35)], INK, 3.0)
-    axle = (state.x, floor + 0.22)
-    length = 2.0 * c.half_length
+        canvas.box(limit - 0.04, 0.0, 0.08, 0.4, DANGER)
+    if c.wind > 0.0:
+        _draw_wind(canvas, span, c.wind)
     for lean in (-c.angle_limit, c.angle_limit):
-        canvas.line([axle, (axle[0] + 1.15 * length * math.sin(lean), axle[1] + 1.15 * length * math.cos(lean))], FAINT, 1.0)
-    canvas.box(state.x - 0.25, floor + 0.06, 0.5, 0.2, AGENT)
-    for wheel in (-0.15, 0.15):
-        canvas.circle((state.x + wheel, floor + 0.06), 0.06, INK)
-    sine, cosine = math.sin(state.theta), math.cos(state.theta)
-    thick = 0.035
-    tip = (axle[0] + length * sine, axle[1] + length * cosine)
-    canvas.polygon(
-        [
-            (axle[0] - thick * cosine, axle[1] + thick * sine),
-            (axle[0] + thick * cosine, axle[1] - thick * sine),
-            (tip[0] + thick * cosine, tip[1] - thick * sine),
-            (tip[0] - thick * cosine, tip[1] + thick * sine),
-        ],
-        WOOD,
-    )
-    canvas.circle(axle, 0.045, INK)
+        canvas.line([axle, _along(axle, lean, 1.1 * length)], FAINT, 1.5)
+    canvas.box(state.x - 0.28, 0.08, 0.56, 0.24, AGENT, 0.05)
+    for wheel in (-0.16, 0.16):
+        canvas.circle((state.x + wheel, 0.09), 0.09, INK)
+        canvas.circle((state.x + wheel, 0.09), 0.035, PAPER)
+    tip = _along(axle, state.theta, length)
+    across = state.theta + 0.5 * math.pi
+    canvas.polygon([_along(end, across, side) for end, side in ((axle, -0.04), (axle, 0.04), (tip, 0.04), (tip, -0.04))], WOOD)
+    canvas.circle(tip, 0.04, WOOD)
+    canvas.circle(axle, 0.055, INK)
+
+
+def _along(point: tuple[float, float], angle: float, distance: float) -> tuple[float, float]:
+    """Go from a point in a direction, which is an angle from upright to the right."""
+    return point[0] + distance * math.sin(angle), point[1] + distance * math.cos(angle)
+
+
+def _draw_wind(canvas: Canvas, span: float, wind: float) -> None:
+    """Paint gusts at both sides, the longer the stronger the wind."""
+    for side in (-1.0, 1.0):
+        for level, share in ((0.40, 0.8), (0.33, 1.0), (0.26, 0.6)):
+            stride = share * span * (0.1 + 0.01 * wind) / 16
+            gust = [(side * (0.92 * span - k * stride), span * (level + 0.012 * math.sin(0.8 * k))) for k in range(17)]
+            canvas.line(gust, PAPER, 3.0)
 
 
 WORLD = World(

@@ -21,7 +21,7 @@ terminates at the far end, which is a success, on touching an enemy, or in a gap
 from typing import Any
 
 from reworld.generator import Generator, normal
-from reworld.rendering import AGENT, DANGER, FAINT, GOAL, GROUND, INK, Canvas
+from reworld.rendering import AGENT, DANGER, GOAL, GRASS, GROUND, INK, PAPER, TRAIL, Canvas
 from reworld.world import Branch, Parameter, Quantity, Record, Vector, World
 
 PARAMETERS = (
@@ -36,7 +36,6 @@ PARAMETERS = (
     Parameter("height2", 20.0, 80.0, "units", "height of the second platform", 40.0),
     Parameter("height3", 20.0, 80.0, "units", "height of the third platform", 40.0),
     Parameter("player_width", 5.0, 40.0, "units", "width of the player", 20.0),
-    Parameter("player_height", 5.0, 60.0, "units", "height of the player", 30.0),
     Parameter("enemy_width", 5.0, 60.0, "units", "width of both enemies", 20.0),
     Parameter("enemy_height", 5.0, 90.0, "units", "height of both enemies", 30.0),
     Parameter("enemy_speed", 0.0, 90.0, "units/s", "highest speed of the enemies, and the one they start with", 30.0),
@@ -53,6 +52,9 @@ PARAMETERS = (
 )
 
 STATE = ("x", "y", "vx", "vy", "enemy1_x", "enemy1_dx", "enemy2_x", "enemy2_dx", "substeps")
+
+# No parameter: the player touches everything from above, so its height changes nothing.
+PLAYER_HEIGHT = 30.0
 
 # The constants by which the published benchmark scales its observation. They stay what they are when a parameter changes,
 # so that the same number always means the same length.
@@ -219,7 +221,7 @@ def _patrol(x: float, dx: float, left: float, width: float, c: Record, rng: Gene
 def _push_out(state: Record, left: float, width: float, height: float, c: Record) -> None:
     """Move the player out of a platform that it overlaps, the shorter way, and stop it."""
     right = left + width
-    if not (left - c.player_width < state.x < right and -c.player_height < state.y < height):
+    if not (left - c.player_width < state.x < right and -PLAYER_HEIGHT < state.y < height):
         return
     x, y = state.x, state.y
     if x < left:
@@ -227,8 +229,8 @@ def _push_out(state: Record, left: float, width: float, height: float, c: Record
     elif x > right - c.player_width:
         x = right
     if y < 0.0:
-        y = -c.player_height
-    elif y > height - c.player_height:
+        y = -PLAYER_HEIGHT
+    elif y > height - PLAYER_HEIGHT:
         y = height
     if x == state.x or (y != state.y and abs(state.x - x) >= abs(state.y - y)):
         state.y = y
@@ -241,28 +243,41 @@ def _push_out(state: Record, left: float, width: float, height: float, c: Record
 def _touches(state: Record, enemy_x: float, enemy_y: float, c: Record) -> bool:
     return (  # type: ignore[no-any-return]
         enemy_x - c.player_width < state.x < enemy_x + c.enemy_width
-        and enemy_y - c.player_height < state.y < enemy_y + c.enemy_height
+        and enemy_y - PLAYER_HEIGHT < state.y < enemy_y + c.enemy_height
     )
 
 
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
-    """Paint the whole course: platforms, enemies, the player, and the flag at the far end."""
+    """Paint the whole course: platforms, enemies, the player with its last flight, and the flag at the far end."""
     end = right_edge(c)
-    canvas.look_at(-30.0, max(end, _COURSE) + 60.0, -90.0)
+    canvas.look_at(-40.0, max(end, _COURSE) + 60.0, -70.0)
+    canvas.landscape()
     for left, width, height in ((0.0, c.width1, c.height1), (_left2(c), c.width2, c.height2), (_left3(c), c.width3, c.height3)):
-        canvas.box(left, -200.0, width + c.player_width, 200.0 + height, GROUND)
-        canvas.box(left, height - 6.0, width + c.player_width, 6.0, INK)
-    canvas.line([(end, c.height3), (end, c.height3 + 90.0)], FAINT, 2.0)
-    canvas.polygon([(end, c.height3 + 90.0), (end + 34.0, c.height3 + 78.0), (end, c.height3 + 66.0)], GOAL)
-    for x, height in ((state.enemy1_x, c.height1), (state.enemy2_x, c.height2)):
-        _draw_figure(canvas, x, height, c.enemy_width, c.enemy_height, DANGER)
-    _draw_figure(canvas, state.x, state.y, c.player_width, c.player_height, AGENT)
+        canvas.box(left, -80.0, width, 80.0 + height, GROUND)
+        canvas.box(left, height - 8.0, width, 8.0, GRASS)
+    canvas.line([(end, c.height3), (end, c.height3 + 90.0)], INK, 2.0)
+    canvas.polygon([(end, c.height3 + 90.0), (end + 40.0, c.height3 + 75.0), (end, c.height3 + 60.0)], GOAL)
+    for earlier in canvas.past[::5]:
+        canvas.circle((earlier.x + 0.5 * c.player_width, earlier.y + 0.5 * PLAYER_HEIGHT), 2.5, TRAIL)
+    for x, dx, height in ((state.enemy1_x, state.enemy1_dx, c.height1), (state.enemy2_x, state.enemy2_dx, c.height2)):
+        spikes = [(x + share * c.enemy_width, height + tall * c.enemy_height) for share, tall in _SPIKES]
+        canvas.polygon(spikes, DANGER)
+        _draw_eyes(canvas, x, height, c.enemy_width, c.enemy_height, 0.5, 1.0 if dx > 0.0 else -1.0)
+    canvas.box(state.x, state.y, c.player_width, PLAYER_HEIGHT, AGENT, 0.25 * min(c.player_width, PLAYER_HEIGHT))
+    _draw_eyes(canvas, state.x, state.y, c.player_width, PLAYER_HEIGHT, 0.7, 1.0)
+    if state.y > canvas.top:
+        middle, low, high = state.x + 0.5 * c.player_width, canvas.top - 22.0, canvas.top - 4.0
+        canvas.polygon([(middle - 14.0, low), (middle, high), (middle + 14.0, low)], AGENT)
 
 
-def _draw_figure(canvas: Canvas, x: float, y: float, width: float, height: float, color: tuple[int, int, int]) -> None:
-    canvas.box(x, y, width, height, color)
-    for eye in (0.35, 0.75):
-        canvas.circle((x + eye * width, y + 0.72 * height), 0.1 * width, (255, 255, 255))
+_SPIKES = ((0.0, 0.0), (0.0, 1.0), (0.25, 0.75), (0.5, 1.0), (0.75, 0.75), (1.0, 1.0), (1.0, 0.0))
+
+
+def _draw_eyes(canvas: Canvas, x: float, y: float, width: float, height: float, level: float, direction: float) -> None:
+    for side in (-0.22, 0.22):
+        center = x + (0.5 + side + 0.1 * direction) * width
+        canvas.circle((center, y + level * height), 0.14 * width, PAPER)
+        canvas.circle((center + 0.05 * direction * width, y + level * height), 0.07 * width, INK)
 
 
 WORLD = World(

@@ -4,10 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from envs.worlds.golden import Replay, replay
-
-from reworld.engine.linking import link
-from reworld.generator import normal, uniform
+from golden.replay import Replay, replay
 from reworld.worlds.platform import WORLD
 
 FIELDS = {

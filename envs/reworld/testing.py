@@ -1,0 +1,323 @@
+"""The contract of a world, as checks that anybody can run on their own: ``check_world("reworld/Platform-v0")``.
+
+Each check takes a registered id and raises `AssertionError`, with what was expected and what was found, or returns.
+"""
+
+import copy
+import pickle
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.error import Error, InvalidAction, ResetNeeded
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode, VectorEnv
+
+from reworld.engine import loops
+from reworld.engine.kernels import replacements_for
+from reworld.engine.linking import link
+from reworld.environment import WorldEnv
+from reworld.errors import InvalidConfiguration, InvalidOption
+
+INFO_KEYS = {"cost", "configuration", "configured", "budget_left", "action_mask", "success"}
+
+
+def check_world(id: str) -> None:
+    """Run every check of this module.
+
+    Args:
+        id: Of a registered world.
+
+    Raises:
+        AssertionError: At the first part of the contract that the world breaks.
+    """
+    for check in CHECKS:
+        check(id)
+
+
+def check_gymnasium_api(id: str) -> None:
+    """Gymnasium's own checker finds nothing to warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        # Parameters are in physical units by design; `reworld.actions` offers them normalised.
+        warnings.filterwarnings("ignore", message=".*symmetric and normalized space")
+        check_env(_single(id), skip_render_check=True)
+
+
+def check_determinism(id: str) -> None:
+    """The same seed gives the same trajectory, in two environments and twice in one."""
+    first, second = _single(id), _single(id)
+    expected = _record(first, seed=7)
+    _assert_same(_record(second, seed=7), expected, "Two environments with the same seed")
+    _assert_same(_record(first, seed=7), expected, "The same seed a second time")
+
+
+def check_copies(id: str) -> None:
+    """An environment that is pickled or deep-copied in mid-episode goes on like the original."""
+    env = _single(id)
+    _record(env, seed=3, steps=1)
+    copies = {"deepcopy": copy.deepcopy(env), "pickle": pickle.loads(pickle.dumps(env))}
+    expected = _record(env, steps=30)
+    for name, other in copies.items():
+        _assert_same(_record(other, steps=30), expected, f"A copy by {name}")
+
+
+def check_state(id: str) -> None:
+    """What follows `set_state` is what followed `get_state`, in the same environment and in another one."""
+    env, other = _single(id), _single(id)
+    _record(env, seed=5, steps=1)
+    state = env.get_state()
+    expected = _record(env, steps=30)
+    for again in (env, other):
+        again.set_state(state)
+        _assert_same(_record(again, steps=30), expected, "What follows set_state")
+
+
+def check_spec(id: str) -> None:
+    """The spec survives JSON, and what is made from it behaves the same."""
+    env = gymnasium.make(id)
+    assert env.spec is not None
+    again = gymnasium.make(EnvSpec.from_json(env.spec.to_json()))
+    _assert_same(_record(again.unwrapped, seed=1), _record(env.unwrapped, seed=1), "An environment made from the spec's JSON")
+
+
+def check_single_equals_batched(id: str) -> None:
+    """Environment i of a batch takes the trajectory of a single one, whatever the size, autoreset and threads."""
+    for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
+        for count, threads in ((1, 1), (5, 1), (5, 2)):
+            batch = make_batch(id, count, autoreset_mode=mode, threads=threads)
+            reference = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make(id)] * count, autoreset_mode=mode)
+            steps = zip(_batch_trajectory(batch), _batch_trajectory(reference), strict=True)
+            for t, (found, expected) in enumerate(steps):
+                where = f"Step {t} of {count} environments in {threads} threads, autoreset {mode.value},"
+                _assert_same(found[:4], expected[:4], where)
+                _assert_same({key: found[4][key] for key in INFO_KEYS}, {key: expected[4][key] for key in INFO_KEYS}, where)
+                for index in np.flatnonzero(expected[4].get("_final_obs", ())):
+                    _assert_same(found[4]["final_obs"][index], expected[4]["final_obs"][index], where)
+            batch.close()
+
+
+def check_compiled_equals_plain(id: str) -> None:
+    """The compiled world and its plain Python source give the same bits."""
+    env = _single(id)
+    plain = link(loops.step_single, replacements_for(env.world))
+    env.action_space.seed(2)
+    env.reset(seed=2)
+    for t in range(25):
+        action = env.action_space.sample()
+        branch, x = env.read_action(action)
+        instances = np.array([env.get_state()]).view(np.recarray)
+        observation = np.empty(env.observation_space.shape or (), np.float32)
+        with np.errstate(all="ignore"):
+            outcome = plain(instances, branch, x, observation)
+        found = env.step(action)
+        _assert_same((*found[:3], found[4]["success"]), (observation, *outcome), f"Compiled step {t}")
+        _assert_same(env.get_state()["state"].tolist(), instances[0]["state"].tolist(), f"The state after compiled step {t}")
+        if found[2]:
+            env.reset()
+
+
+def check_every_parameter_acts(id: str) -> None:
+    """Every parameter changes a trajectory: a configuration that does nothing is the commonest fault of the field."""
+    world = _single(id).world
+    for parameter in world.parameters:
+        expected = _rollout(id, {})
+        extremes = ({parameter.name: parameter.low}, {parameter.name: parameter.high})
+        assert any(not _same(_rollout(id, changed), expected) for changed in extremes), (
+            f"{world.name}'s parameter {parameter.name!r} changes nothing between {parameter.low} and {parameter.high}."
+        )
+
+
+def check_default_configuration(id: str) -> None:
+    """Every parameter changed and set back to its default is the default world again, exactly."""
+    env = _single(id)
+    expected = _record(env, seed=11)
+    _record(env, seed=11, configuration="random")
+    _assert_same(_record(env, seed=11, configuration=env.world.default_configuration), expected, "Back at the default, the world")
+    _record(env, seed=11, configuration="random")
+    _assert_same(_record(env, seed=11), expected, "An episode after one in another configuration")
+
+
+def check_configuration_is_guarded(id: str) -> None:
+    """Unknown names and impossible values are refused, with the name to mend."""
+    env = _single(id)
+    parameter = env.world.parameters[0]
+    width = parameter.high - parameter.low
+    for value in (float("nan"), float("inf"), parameter.high + width + 1.0, "much", None):
+        _assert_raises(InvalidConfiguration, parameter.name, env.reset, options={"configuration": {parameter.name: value}})
+    misspelt = parameter.name + "x"
+    _assert_raises(InvalidConfiguration, parameter.name, env.reset, options={"configuration": {misspelt: parameter.default}})
+    _assert_raises(InvalidOption, "configuration", env.reset, options={"configuraton": {}})
+
+
+def check_observations_lie_in_their_space(id: str) -> None:
+    """In random configurations too, every observation lies in the observation space."""
+    batch = make_batch(id, 64, configuration="random")
+    for observations, *_ in _batch_trajectory(batch):
+        inside = (observations >= batch.single_observation_space.low) & (observations <= batch.single_observation_space.high)
+        assert inside.all(), (
+            f"Observation entries {sorted(set(np.nonzero(~inside)[1].tolist()))} of {id} leave the observation space: "
+            f"{observations[~inside.all(axis=1)][:1]}."
+        )
+
+
+def check_info(id: str) -> None:
+    """`info` has the same keys, shapes and types from reset on."""
+    env = _single(id)
+    env.action_space.seed(0)
+    _, expected = env.reset(seed=0)
+    assert set(expected) == INFO_KEYS, f"info has the keys {sorted(expected)}, not {sorted(INFO_KEYS)}."
+    for _ in range(20):
+        _, _, terminated, _, info = env.step(env.action_space.sample())
+        shapes = [{key: (type(value), np.shape(value)) for key, value in each.items()} for each in (info, expected)]
+        assert shapes[0] == shapes[1], f"info changed from {shapes[1]} to {shapes[0]}."
+        if terminated:
+            env.reset()
+
+
+def check_illegal_actions(id: str) -> None:
+    """An action that is none is refused with its value and the space, and nothing has happened."""
+    env = _single(id)
+    branches = len(env.world.branches)
+    legal = env.action_space.sample()
+    illegal: list[Any] = [None, "left", branches, -1, 0.5, (), (branches, ()), (0, ()), (-1, legal), np.zeros(99)]
+    if isinstance(env.action_space, gymnasium.spaces.Tuple):
+        own = legal[1]
+        illegal += [(0, [box[:-1] for box in own]), (0, [np.append(box, 0.0) for box in own])]
+        illegal += [(0, [np.full_like(box, value) for box in own]) for value in (np.nan, np.inf) if own[0].size]
+    env.reset(seed=0)
+    before = env.get_state().tobytes()
+    for action in illegal:
+        _assert_raises(InvalidAction, env.world.name, env.step, action)
+    assert env.get_state().tobytes() == before, "A refused action changed the state."
+    batch = make_batch(id, 3)
+    batch.reset(seed=0)
+    states = batch.unwrapped.get_state().tobytes()  # type: ignore[attr-defined]
+    for action in (None, branches, np.full(3, branches), np.zeros(2, int), (np.full(3, branches), ())):
+        _assert_raises(InvalidAction, env.world.name, batch.step, action)
+    assert batch.unwrapped.get_state().tobytes() == states, "A refused action changed a batch."  # type: ignore[attr-defined]
+
+
+def check_order(id: str) -> None:
+    """A step before the first reset or after the end is refused, until the next reset."""
+    env = _single(id)
+    _assert_raises(ResetNeeded, "reset()", env.step, env.action_space.sample())
+    env.reset(seed=0)
+    for _ in range(10_000):
+        if env.step(env.action_space.sample())[2]:
+            _assert_raises(ResetNeeded, "reset()", env.step, env.action_space.sample())
+            env.reset()
+            env.step(env.action_space.sample())
+            return
+
+
+def check_rendering(id: str) -> None:
+    """Every state has a picture, and drawing it changes nothing."""
+    env: Any = gymnasium.make(id, render_mode="rgb_array").unwrapped
+    expected = _record(_single(id), seed=4)
+    env.reset(seed=4)
+    picture = env.render()
+    assert picture.dtype == np.uint8, f"A picture has dtype {picture.dtype}, not uint8."
+    assert picture.ndim == 3, f"A picture has shape {picture.shape}, not (height, width, 3)."
+    assert picture.shape[2] == 3, f"A picture has shape {picture.shape}, not (height, width, 3)."
+    _assert_same(_record(env, seed=4, look=True), expected, "A drawn environment")
+
+
+CHECKS: tuple[Callable[[str], None], ...] = (
+    check_gymnasium_api,
+    check_determinism,
+    check_copies,
+    check_state,
+    check_spec,
+    check_single_equals_batched,
+    check_compiled_equals_plain,
+    check_every_parameter_acts,
+    check_default_configuration,
+    check_configuration_is_guarded,
+    check_observations_lie_in_their_space,
+    check_info,
+    check_illegal_actions,
+    check_order,
+    check_rendering,
+)
+"""All parts of the contract, in the order of `check_world`."""
+
+
+def make_batch(id: str, count: int, **arguments: Any) -> VectorEnv[Any, Any, Any]:
+    """Make the native vector environment of a registered world.
+
+    Args:
+        id: Of the world.
+        count: Number of environments.
+        arguments: For `reworld.vector.WorldVectorEnv`.
+    """
+    return gymnasium.make_vec(id, num_envs=count, vectorization_mode="vector_entry_point", **arguments)
+
+
+def _single(id: str) -> WorldEnv:
+    return gymnasium.make(id).unwrapped  # type: ignore[return-value]
+
+
+def _record(env: Any, seed: int | None = None, steps: int = 60, configuration: Any = None, look: bool = False) -> list[Any]:
+    """A trajectory under random actions, reset where it terminates; without a seed it goes on from where it is."""
+    trajectory: list[Any] = []
+    env.action_space.seed(99)
+    options = None if configuration is None else {"configuration": configuration}
+    if seed is not None:
+        trajectory.append(env.reset(seed=seed, options=options))
+    running = True
+    for _ in range(steps):
+        if not running:
+            trajectory.append(env.reset(options=options))
+        step = env.step(env.action_space.sample())
+        trajectory.append(step)
+        running = not step[2]
+        if look:
+            env.render()
+    return trajectory
+
+
+def _batch_trajectory(envs: Any, steps: int = 120) -> Iterator[tuple[Any, ...]]:
+    observations, infos = envs.reset(seed=21)
+    count = envs.num_envs
+    yield observations, np.zeros(count), np.zeros(count, bool), np.zeros(count, bool), infos
+    single_space = copy.deepcopy(envs.single_action_space)
+    single_space.seed(0)
+    for _ in range(steps):
+        yield envs.step(_stack(single_space, [single_space.sample() for _ in range(count)]))
+
+
+def _stack(space: Any, actions: list[Any]) -> Any:
+    if not isinstance(space, gymnasium.spaces.Tuple):
+        return np.array(actions)
+    own = zip(*(action[1] for action in actions), strict=True)
+    return np.array([action[0] for action in actions]), tuple(np.stack(part) for part in own)
+
+
+def _rollout(id: str, configuration: dict[str, float]) -> list[Any]:
+    batch = make_batch(id, 64, configuration=configuration)
+    return [step[:4] for step in _batch_trajectory(batch, steps=80)]
+
+
+def _same(found: Any, expected: Any) -> bool:
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(_same(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list | tuple):
+        return len(found) == len(expected) and all(map(_same, found, expected))
+    return bool(np.array_equal(found, expected))
+
+
+def _assert_same(found: Any, expected: Any, what: str) -> None:
+    assert _same(found, expected), f"{what} differs: {found} instead of {expected}."
+
+
+def _assert_raises(error: type[Error], mention: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    try:
+        call(*arguments, **named)
+    except error as raised:
+        assert mention in str(raised), f"The error {raised!r} does not mention {mention!r}."
+    else:
+        raise AssertionError(f"{arguments or named} was accepted; expected {error.__name__}.")
