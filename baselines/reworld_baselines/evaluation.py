@@ -1,0 +1,136 @@
+"""How good an agent is: the mean return of a fixed set of episodes, with an interval.
+
+Every agent plays the same episodes, each of them once, and to its end. (To stop a batch after so many episodes instead would
+favour the short ones.)
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import gymnasium
+import numpy as np
+from gymnasium.error import Error
+from gymnasium.vector import AutoresetMode
+from reworld.vector import WorldVectorEnv
+from scipy.stats import bootstrap
+
+Array = np.ndarray[Any, Any]
+
+EVALUATION_SEED = 10_000_000
+"""Seed of the first evaluation episode, far from the seeds of training, which are counted from small ones."""
+
+
+class Agent(Protocol):
+    """What can be evaluated."""
+
+    def act(self, observations: Array, *, deterministic: bool = True) -> Any:
+        """Choose actions.
+
+        Args:
+            observations: float32 of shape (batch, size of an observation).
+            deterministic: Whether to leave out the exploration.
+
+        Returns:
+            A batch of actions in the world's own form, as `WorldVectorEnv.step` takes them.
+        """
+
+
+class RandomAgent:
+    """Choose a branch, and every parameter, uniformly.
+
+    Args:
+        action_space: The action space of the batch that it acts in; it is copied.
+        seed: Seed of the choices.
+    """
+
+    def __init__(self, action_space: gymnasium.Space[Any], seed: int) -> None:
+        self._action_space = copy.deepcopy(action_space)
+        self._action_space.seed(seed)
+
+    def act(self, observations: Array, *, deterministic: bool = True) -> Any:
+        """Choose actions, whatever is observed."""
+        return self._action_space.sample()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What came out of an evaluation.
+
+    Args:
+        mean: Mean return.
+        low: Lower end of its 95 % bootstrap interval.
+        high: Upper end.
+        success_rate: Share of the episodes that were a success.
+        returns: Undiscounted return of every episode, in the order of their seeds.
+        successes: Whether each was a success.
+    """
+
+    mean: float
+    low: float
+    high: float
+    success_rate: float
+    returns: tuple[float, ...]
+    successes: tuple[bool, ...]
+
+
+def make_batch(environment: str, num_envs: int) -> WorldVectorEnv:
+    """Make a native batch of environments, with same-step autoreset.
+
+    Args:
+        environment: Id, such as ``"reworld/Platform-v0"``.
+        num_envs: Size of the batch.
+
+    Raises:
+        gymnasium.error.Error: If there is no such environment, or it is not one of reworld.
+    """
+    batch = gymnasium.make_vec(
+        environment, num_envs=num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP
+    )
+    if not isinstance(batch, WorldVectorEnv):
+        raise Error(f"{environment} is no environment of reworld: give an id that begins with 'reworld/'.")
+    return batch
+
+
+def evaluate(agent: Agent, batch: WorldVectorEnv, seed: int = EVALUATION_SEED) -> Evaluation:
+    """Play one episode in every environment of a batch.
+
+    Args:
+        agent: Who plays, without exploration.
+        batch: From `make_batch`, at least 2 environments.
+        seed: Environment i plays the episode with seed ``seed + i``.
+    """
+    observations, _ = batch.reset(seed=seed)
+    returns = np.zeros(batch.num_envs)
+    successes = np.zeros(batch.num_envs, np.bool_)
+    playing = np.ones(batch.num_envs, np.bool_)
+    while playing.any():
+        observations, rewards, terminations, truncations, info = batch.step(agent.act(observations))
+        returns[playing] += rewards[playing]
+        ending = playing & (terminations | truncations)
+        if ending.any():
+            successes[ending] = info["final_info"]["success"][ending]
+            playing &= ~ending
+    low, high = mean_interval(returns)
+    return Evaluation(
+        mean=float(returns.mean()),
+        low=low,
+        high=high,
+        success_rate=float(successes.mean()),
+        returns=tuple(returns.tolist()),
+        successes=tuple(successes.tolist()),
+    )
+
+
+def mean_interval(values: Array) -> tuple[float, float]:
+    """Give the 95 % bootstrap interval of a mean.
+
+    Args:
+        values: Shape (n,), n at least 2.
+
+    Returns:
+        Lower and upper end, the same for the same values.
+    """
+    # The percentile method, unlike BCa, also holds where all values are equal, as are the returns of a solved world.
+    interval = bootstrap((values,), np.mean, method="percentile", rng=np.random.default_rng(0)).confidence_interval
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,203 @@
+"""One run from start to end: learn, evaluate now and then, keep a checkpoint, and report."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from gymnasium.error import DependencyNotInstalled, Error
+from reworld.errors import nearest
+from stable_baselines3.common.logger import CSVOutputFormat, Logger, TensorBoardOutputFormat
+from tqdm import tqdm
+
+from reworld_baselines import checkpoints, runs
+from reworld_baselines.evaluation import EVALUATION_SEED, Array, Evaluation, RandomAgent, evaluate, make_batch
+from reworld_baselines.figures import draw_learning_curve
+from reworld_baselines.runs import Run, RunError
+from reworld_baselines.stable_baselines3 import PPOAgent, PPOSettings
+from reworld_baselines.video import record_episode
+
+AGENTS = ("ppo",)
+
+_CURVE_EVALUATIONS = 20
+_CURVE_EPISODES = 20
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came out of a run.
+
+    Args:
+        run: What was asked for, and how far it came.
+        agent: Evaluation of the trained agent, without exploration.
+        random: Evaluation of the random agent on the same episodes.
+    """
+
+    run: Run
+    agent: Evaluation
+    random: Evaluation
+
+    def __str__(self) -> str:
+        """Lay it out as a small table."""
+        run = self.run
+        title = f"{run.environment}: {len(self.agent.returns)} episodes each"
+        lines = [f"{title:<44}{'mean return':>12}{'95 % interval':>20}{'success':>10}"]
+        for name, result in ((f"{run.agent}, {run.steps_done:,} steps, seed {run.seed}", self.agent), ("random", self.random)):
+            interval = f"[{result.low:.4g}, {result.high:.4g}]"
+            lines.append(f"{name:<44}{result.mean:>12.4g}{interval:>20}{result.success_rate:>10.0%}")
+        return "\n".join(lines)
+
+
+def make_agent(run: Run) -> PPOAgent:
+    """Make the untrained agent of a run.
+
+    Args:
+        run: What is asked for.
+
+    Raises:
+        RunError: If the agent or the device does not exist, or the settings are not the agent's.
+        gymnasium.error.Error: If the environment does not exist.
+    """
+    if run.agent not in AGENTS:
+        raise RunError(f"There is no agent {run.agent!r}. {nearest(run.agent, AGENTS)}")
+    if run.device == "cuda" and not torch.cuda.is_available():
+        raise RunError("PyTorch finds no CUDA device here: give --device cpu.")
+    try:
+        settings = PPOSettings(**run.settings)
+    except TypeError as error:
+        raise RunError(f"These are no settings of {run.agent}: {error}.") from error
+    return PPOAgent(run.environment, settings, run.seed, run.device)
+
+
+def load_agent(directory: Path, device: str = "cpu") -> PPOAgent:
+    """Load the agent of a run from its last checkpoint.
+
+    Args:
+        directory: Where the run is.
+        device: Where its networks shall live.
+
+    Raises:
+        RunError: If it is no run directory, or its checkpoint is missing or damaged.
+    """
+    agent, _ = _load(directory, dataclasses.replace(runs.read(directory), device=device))
+    return agent
+
+
+def train(directory: Path, run: Run) -> Report:
+    """Do a new run in a new directory.
+
+    Args:
+        directory: Where; it may exist if it is empty.
+        run: What is asked for.
+
+    Raises:
+        RunError: If it cannot be done, or there is something in the directory.
+        gymnasium.error.Error: If the environment does not exist.
+    """
+    agent = make_agent(run)
+    runs.create(directory, run)
+    return _learn_and_report(directory, run, agent, np.empty((0, 4)))
+
+
+def resume(directory: Path) -> Report:
+    """Continue a run from its last checkpoint, as if it had never stopped.
+
+    Args:
+        directory: Where the run is.
+
+    Raises:
+        RunError: If it is no run directory, or its checkpoint is missing or damaged.
+    """
+    run = runs.read(directory)
+    agent, curve = _load(directory, run)
+    return _learn_and_report(directory, run, agent, curve)
+
+
+def evaluate_run(directory: Path, episodes: int) -> Report:
+    """Evaluate the agent of a run beside a random one, and store that in ``evaluation.json``.
+
+    Args:
+        directory: Where the run is.
+        episodes: How many, at least 2.
+
+    Raises:
+        RunError: If it is no run directory, or its checkpoint is missing or damaged.
+    """
+    run = runs.read(directory)
+    return _report(directory, run, load_agent(directory), episodes)
+
+
+def _learn_and_report(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Report:
+    curve = _learn(directory, run, agent, curve)
+    report = _report(directory, runs.read(directory), agent, run.evaluation_episodes)
+    draw_learning_curve(
+        directory / "learning_curve.png", f"{run.agent} on {run.environment}, seed {run.seed}", curve, report.random
+    )
+    try:
+        record_episode(directory / "episode.mp4", agent, run.environment)
+    except DependencyNotInstalled as error:
+        print(f"No video was made: {error}")
+    return report
+
+
+def _learn(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Array:
+    suffix = f"_from_{agent.steps}" if agent.steps else ""
+    outputs = [CSVOutputFormat(str(directory / f"progress{suffix}.csv")), TensorBoardOutputFormat(str(directory))]
+    logger = Logger(str(directory), outputs)
+    batch = make_batch(run.environment, _CURVE_EPISODES)
+    with tqdm(total=run.steps, initial=agent.steps, desc=f"{run.agent} on {run.environment}", unit=" steps") as bar:
+
+        def at_boundary() -> None:
+            nonlocal curve
+            due = agent.steps >= min(len(curve) * run.steps / _CURVE_EVALUATIONS, run.steps)
+            if due and not (len(curve) and curve[-1, 0] == agent.steps):
+                result = evaluate(agent, batch)
+                curve = np.vstack([curve, [agent.steps, result.mean, result.low, result.high]])
+                logger.record("eval/mean_return", result.mean)
+                logger.record("eval/success_rate", result.success_rate)
+                logger.dump(agent.steps)
+                bar.set_postfix_str(f"mean return {result.mean:.3g}")
+            checkpoints.write(_checkpoint(directory), {**agent.get_state(), "curve": curve})
+            runs.record_steps(directory, agent.steps)
+            bar.update(agent.steps - bar.n)
+
+        agent.learn(run.steps, logger, at_boundary)
+    logger.close()
+    return curve
+
+
+def _report(directory: Path, run: Run, agent: PPOAgent, episodes: int) -> Report:
+    if episodes < 2:
+        raise RunError(f"{episodes} episodes: give at least 2, so that there can be an interval.")
+    batch = make_batch(run.environment, episodes)
+    random = RandomAgent(batch.action_space, EVALUATION_SEED)
+    report = Report(run, evaluate(agent, batch), evaluate(random, batch))
+    content = {
+        "environment": run.environment,
+        "steps_done": run.steps_done,
+        "first_seed": EVALUATION_SEED,
+        run.agent: dataclasses.asdict(report.agent),
+        "random": dataclasses.asdict(report.random),
+    }
+    runs.write_whole(directory / "evaluation.json", json.dumps(content, indent=1).encode())
+    return report
+
+
+def _load(directory: Path, run: Run) -> tuple[PPOAgent, Array]:
+    file = _checkpoint(directory)
+    state = checkpoints.read(file)
+    agent = make_agent(run)
+    try:
+        curve = state.pop("curve")
+        agent.set_state(state)
+    except (KeyError, ValueError, RuntimeError, Error) as error:
+        raise RunError(
+            f"The checkpoint {file} does not fit {directory / 'run.json'} ({error}). It was left as it is."
+        ) from error
+    return agent, curve
+
+
+def _checkpoint(directory: Path) -> Path:
+    return directory / "checkpoint.safetensors"
