@@ -18,7 +18,7 @@ from reworld.rendering import Film
 from reworld.spaces import action_space, configuration_space, observation_space
 from reworld.world import Vector, World
 
-Observation = np.ndarray[tuple[int], np.dtype[np.float32]]
+Observation = np.ndarray[Any, np.dtype[Any]]
 
 
 class WorldEnv(gymnasium.Env[Observation, Any]):
@@ -46,7 +46,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         gymnasium.error.Error: If ``"human"`` is asked for and there is no display.
     """
 
-    metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"]}
+    metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"]}  # noqa: RUF012 (declared so by Gymnasium)
 
     def __init__(self, world: World | str, configuration: Request = None, render_mode: str | None = None) -> None:
         self.world = find_world(world)
@@ -91,7 +91,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if seed is not None:
             seed_generator(self._instances["generator"][0], seed)
             self._seeded = True
-        observations = np.empty((1, *self.observation_space.shape), np.float32)
+        observations = np.empty((1, len(self.world.observation)), np.float32)
         successes = np.empty(1, np.bool_)
         self._kernels.reset_batch(self._instances, np.ones(1, np.bool_), starts, observations, successes)
         self._running = True
@@ -118,7 +118,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         branch, x = self.read_action(action)
         if self._film:
             self._film.watch(self._instances[0], branch, x)
-        observation = np.empty(self.observation_space.shape, np.float32)
+        observation = np.empty(len(self.world.observation), np.float32)
         reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation)
         self._running = not terminated
         if self._film:

@@ -126,10 +126,10 @@ def begin_recorded_episode(rng: Generator) -> None:
 def recorded_uniform(rng: Generator, low: float, high: float) -> float:
     """Return the next recorded draw, as it was drawn from [low, high)."""
     rng.position += 1
-    return rng.draws[rng.position - 1]  # type: ignore[no-any-return]
+    return rng.draws[rng.position - 1]
 
 
 def recorded_normal(rng: Generator, mean: float, deviation: float) -> float:
     """Return the next recorded draw, as it was drawn with this mean and deviation."""
     rng.position += 1
-    return rng.draws[rng.position - 1]  # type: ignore[no-any-return]
+    return rng.draws[rng.position - 1]

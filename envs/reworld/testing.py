@@ -14,13 +14,15 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import Error, InvalidAction, ResetNeeded
 from gymnasium.utils.env_checker import check_env
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode
 
 from reworld.engine import loops
 from reworld.engine.kernels import replacements_for
 from reworld.engine.linking import link
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidConfiguration, InvalidOption
+from reworld.spaces import observation_space
+from reworld.vector import WorldVectorEnv
 
 INFO_KEYS = {"cost", "configuration", "configured", "budget_left", "action_mask", "success"}
 
@@ -136,7 +138,8 @@ def check_default_configuration(id: str) -> None:
     env = _single(id)
     expected = _record(env, seed=11)
     _record(env, seed=11, configuration="random")
-    _assert_same(_record(env, seed=11, configuration=env.world.default_configuration), expected, "Back at the default, the world")
+    back = _record(env, seed=11, configuration=env.world.default_configuration)
+    _assert_same(back, expected, "Back at the default, the world")
     _record(env, seed=11, configuration="random")
     _assert_same(_record(env, seed=11), expected, "An episode after one in another configuration")
 
@@ -156,8 +159,9 @@ def check_configuration_is_guarded(id: str) -> None:
 def check_observations_lie_in_their_space(id: str) -> None:
     """In random configurations too, every observation lies in the observation space."""
     batch = make_batch(id, 64, configuration="random")
+    space = observation_space(batch.world)
     for observations, *_ in _batch_trajectory(batch):
-        inside = (observations >= batch.single_observation_space.low) & (observations <= batch.single_observation_space.high)
+        inside = (observations >= space.low) & (observations <= space.high)
         assert inside.all(), (
             f"Observation entries {sorted(set(np.nonzero(~inside)[1].tolist()))} of {id} leave the observation space: "
             f"{observations[~inside.all(axis=1)][:1]}."
@@ -195,10 +199,10 @@ def check_illegal_actions(id: str) -> None:
     assert env.get_state().tobytes() == before, "A refused action changed the state."
     batch = make_batch(id, 3)
     batch.reset(seed=0)
-    states = batch.unwrapped.get_state().tobytes()  # type: ignore[attr-defined]
+    states = batch.get_state().tobytes()
     for action in (None, branches, np.full(3, branches), np.zeros(2, int), (np.full(3, branches), ())):
         _assert_raises(InvalidAction, env.world.name, batch.step, action)
-    assert batch.unwrapped.get_state().tobytes() == states, "A refused action changed a batch."  # type: ignore[attr-defined]
+    assert batch.get_state().tobytes() == states, "A refused action changed a batch."
 
 
 def check_order(id: str) -> None:
@@ -246,7 +250,7 @@ CHECKS: tuple[Callable[[str], None], ...] = (
 """All parts of the contract, in the order of `check_world`."""
 
 
-def make_batch(id: str, count: int, **arguments: Any) -> VectorEnv[Any, Any, Any]:
+def make_batch(id: str, count: int, **arguments: Any) -> WorldVectorEnv:
     """Make the native vector environment of a registered world.
 
     Args:
@@ -254,11 +258,15 @@ def make_batch(id: str, count: int, **arguments: Any) -> VectorEnv[Any, Any, Any
         count: Number of environments.
         arguments: For `reworld.vector.WorldVectorEnv`.
     """
-    return gymnasium.make_vec(id, num_envs=count, vectorization_mode="vector_entry_point", **arguments)
+    batch = gymnasium.make_vec(id, num_envs=count, vectorization_mode="vector_entry_point", **arguments)
+    assert isinstance(batch, WorldVectorEnv), f"{id} is no world of reworld."
+    return batch
 
 
 def _single(id: str) -> WorldEnv:
-    return gymnasium.make(id).unwrapped  # type: ignore[return-value]
+    env = gymnasium.make(id).unwrapped
+    assert isinstance(env, WorldEnv), f"{id} is no world of reworld."
+    return env
 
 
 def _record(env: Any, seed: int | None = None, steps: int = 60, configuration: Any = None, look: bool = False) -> list[Any]:
@@ -315,9 +323,10 @@ def _assert_same(found: Any, expected: Any, what: str) -> None:
 
 
 def _assert_raises(error: type[Error], mention: str, call: Callable[..., Any], *arguments: Any, **named: Any) -> None:
+    message = None
     try:
         call(*arguments, **named)
     except error as raised:
-        assert mention in str(raised), f"The error {raised!r} does not mention {mention!r}."
-    else:
-        raise AssertionError(f"{arguments or named} was accepted; expected {error.__name__}.")
+        message = str(raised)
+    assert message is not None, f"{arguments or named} was accepted; expected {error.__name__}."
+    assert mention in message, f"The error {message!r} does not mention {mention!r}."

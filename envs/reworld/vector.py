@@ -101,7 +101,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._seeded = False
         self._running = False
         self._copy = copy
-        self._final_observations = np.zeros(self.observation_space.shape, np.float32)  # type: ignore[arg-type]
+        self._final_observations = np.zeros((num_envs, len(self.world.observation)), np.float32)
         self._final_successes = np.zeros(num_envs, np.bool_)
         self._outputs = self._fresh_outputs()
         edges = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
@@ -303,7 +303,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
 
     def _fresh_outputs(self) -> tuple[Any, ...]:
         n = self.num_envs
-        observations = np.empty(self.observation_space.shape, np.float32)  # type: ignore[arg-type]
+        observations = np.empty((n, len(self.world.observation)), np.float32)
         return observations, np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_), np.empty(n, np.bool_)
 
     def _note_configuration(self) -> None:

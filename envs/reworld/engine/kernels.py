@@ -87,4 +87,4 @@ def instances_of(world: World, count: int, recorded_draws: int = 0) -> Instances
     )
     instances: Any = np.zeros(count, dtype)
     # Uncompiled, fields are read as attributes, which NumPy offers on record arrays only.
-    return instances.view(np.recarray) if numba.config.DISABLE_JIT else instances
+    return instances.view(np.recarray) if numba.config.DISABLE_JIT else instances  # type: ignore[attr-defined]

@@ -80,7 +80,7 @@ def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tu
 
 def succeeded(state: Record, c: Record) -> bool:
     """Whether the pole is still up and the cart on its track."""
-    return (  # type: ignore[no-any-return]
+    return (
         -c.track_limit <= state.x
         and state.x <= c.track_limit
         and -c.angle_limit <= state.theta

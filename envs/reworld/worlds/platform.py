@@ -137,7 +137,7 @@ def substep(state: Record, branch: int, parameter: float, c: Record, rng: Genera
 
 def succeeded(state: Record, c: Record) -> bool:
     """Whether the player has reached the far end."""
-    return state.x >= right_edge(c)  # type: ignore[no-any-return]
+    return state.x >= right_edge(c)
 
 
 def observe(state: Record, c: Record, out: Any) -> None:
@@ -166,15 +166,15 @@ def observe(state: Record, c: Record, out: Any) -> None:
 
 def right_edge(c: Record) -> float:
     """Where the course ends."""
-    return _left3(c) + c.width3  # type: ignore[no-any-return]
+    return _left3(c) + c.width3
 
 
 def _left2(c: Record) -> float:
-    return c.width1 + c.gap1  # type: ignore[no-any-return]
+    return c.width1 + c.gap1
 
 
 def _left3(c: Record) -> float:
-    return c.width1 + c.gap1 + c.width2 + c.gap2  # type: ignore[no-any-return]
+    return c.width1 + c.gap1 + c.width2 + c.gap2
 
 
 def _stands(state: Record, c: Record) -> bool:
@@ -187,7 +187,7 @@ def _stands(state: Record, c: Record) -> bool:
 
 def _stands_on(state: Record, left: float, width: float, height: float, c: Record) -> bool:
     # A landing assigns the height, so equality is exact.
-    return state.y == height and -c.player_width <= state.x - left and state.x - left <= width  # type: ignore[no-any-return]
+    return state.y == height and -c.player_width <= state.x - left and state.x - left <= width
 
 
 def _take_off(state: Record, speed: float, distance: float, c: Record, rng: Generator) -> None:
@@ -241,7 +241,7 @@ def _push_out(state: Record, left: float, width: float, height: float, c: Record
 
 
 def _touches(state: Record, enemy_x: float, enemy_y: float, c: Record) -> bool:
-    return (  # type: ignore[no-any-return]
+    return (
         enemy_x - c.player_width < state.x < enemy_x + c.enemy_width
         and enemy_y - PLAYER_HEIGHT < state.y < enemy_y + c.enemy_height
     )
