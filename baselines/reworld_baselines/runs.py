@@ -1,10 +1,12 @@
 """The directory of a run: what was asked for, with which code, and how far it came.
 
-run.json                  this module: all that is needed to repeat the run
-checkpoint.safetensors    `reworld_baselines.checkpoints`: all that is needed to continue it
-progress.csv, events…     the figures of every update, the latter for TensorBoard
-evaluation.json           the returns of the trained agent and of a random one, episode by episode
-learning_curve.png, episode.mp4
+    run.json                  this module: all that is needed to repeat the run
+    checkpoint.safetensors    `reworld_baselines.checkpoints`: all that is needed to continue it
+    progress.csv, events…     the figures of every update, the latter for TensorBoard
+    evaluation.json           the returns of the trained agent and of a random one, episode by episode
+    learning_curve.png, episode.mp4
+
+The last three are made when the training is done.
 """
 
 import importlib.metadata
@@ -19,7 +21,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-_PACKAGES = ("reworld", "gymnasium", "numba", "numpy", "safetensors", "scipy", "stable-baselines3", "torch")
+import reworld
+
+_PACKAGES = ("gymnasium", "numba", "numpy", "safetensors", "scipy", "stable-baselines3", "torch")
 
 
 class RunError(Exception):
@@ -139,7 +143,7 @@ def _write(directory: Path, run: Run) -> None:
 
 
 def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"python": platform.python_version()}
+    versions: dict[str, str | None] = {"python": platform.python_version(), "reworld": reworld.__version__}
     for package in _PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

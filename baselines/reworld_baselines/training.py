@@ -157,6 +157,7 @@ def _learn(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Array:
                 curve = np.vstack([curve, [agent.steps, result.mean, result.low, result.high]])
                 logger.record("eval/mean_return", result.mean)
                 logger.record("eval/success_rate", result.success_rate)
+                logger.record("time/total_timesteps", agent.steps, exclude="tensorboard")
                 logger.dump(agent.steps)
                 bar.set_postfix_str(f"mean return {result.mean:.3g}")
             checkpoints.write(_checkpoint(directory), {**agent.get_state(), "curve": curve})
@@ -193,9 +194,7 @@ def _load(directory: Path, run: Run) -> tuple[PPOAgent, Array]:
         curve = state.pop("curve")
         agent.set_state(state)
     except (KeyError, ValueError, RuntimeError, Error) as error:
-        raise RunError(
-            f"The checkpoint {file} does not fit {directory / 'run.json'} ({error}). It was left as it is."
-        ) from error
+        raise RunError(f"The checkpoint {file} does not fit the run.json beside it ({error}). It was left as it is.") from error
     return agent, curve
 
 
