@@ -274,10 +274,11 @@ _SPIKES = ((0.0, 0.0), (0.0, 1.0), (0.25, 0.75), (0.5, 1.0), (0.75, 0.75), (1.0,
 
 
 def _draw_eyes(canvas: Canvas, x: float, y: float, width: float, height: float, level: float, direction: float) -> None:
+    size = min(width, height)
     for side in (-0.22, 0.22):
-        center = x + (0.5 + side + 0.1 * direction) * width
-        canvas.circle((center, y + level * height), 0.14 * width, PAPER)
-        canvas.circle((center + 0.05 * direction * width, y + level * height), 0.07 * width, INK)
+        center = x + 0.5 * width + (side + 0.1 * direction) * size
+        canvas.circle((center, y + level * height), 0.14 * size, PAPER)
+        canvas.circle((center + 0.05 * direction * size, y + level * height), 0.07 * size, INK)
 
 
 WORLD = World(
