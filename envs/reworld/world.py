@@ -109,15 +109,15 @@ class World:
     def __post_init__(self) -> None:
         """Refuse tables that contradict themselves."""
         tables = {
-            "parameter": [parameter.name for parameter in self.parameters],
-            "state field": list(self.state),
-            "observation": [entry.name for entry in self.observation],
-            "branch": [branch.name for branch in self.branches],
+            "parameters": [parameter.name for parameter in self.parameters],
+            "state fields": list(self.state),
+            "observations": [entry.name for entry in self.observation],
+            "branches": [branch.name for branch in self.branches],
         }
         for kind, names in tables.items():
             for name in names:
                 if names.count(name) > 1:
-                    raise InvalidWorld(f"{self.name} has two {kind}s called {name!r}: give each its own name.")
+                    raise InvalidWorld(f"{self.name} has two {kind} called {name!r}: give each its own name.")
         for parameter in self.parameters:
             if not parameter.low <= parameter.default <= parameter.high:
                 raise InvalidWorld(
