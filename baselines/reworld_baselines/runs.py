@@ -9,21 +9,16 @@
 The last three are made when the training is done.
 """
 
-import importlib.metadata
 import json
 import os
-import platform
 import shlex
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import reworld
-
-_PACKAGES = ("gymnasium", "numba", "numpy", "safetensors", "scipy", "stable-baselines3", "torch")
+from reworld_baselines.provenance import commit, versions
 
 
 class RunError(Exception):
@@ -62,8 +57,8 @@ class Run:
     steps_done: int = 0
     command: str = field(default_factory=lambda: shlex.join(sys.orig_argv))
     started: str = field(default_factory=lambda: time.strftime("%Y-%m-%d %H:%M:%S"))
-    versions: dict[str, str | None] = field(default_factory=lambda: _versions())
-    commit: dict[str, Any] | None = field(default_factory=lambda: _commit())
+    versions: dict[str, str | None] = field(default_factory=versions)
+    commit: dict[str, Any] | None = field(default_factory=commit)
 
     def __post_init__(self) -> None:
         """Refuse numbers out of range."""
@@ -140,28 +135,3 @@ def write_whole(file: Path, content: bytes) -> None:
 
 def _write(directory: Path, run: Run) -> None:
     write_whole(directory / "run.json", json.dumps(asdict(run), indent=2, ensure_ascii=False).encode())
-
-
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"python": platform.python_version(), "reworld": reworld.__version__}
-    for package in _PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = None
-    return versions
-
-
-def _commit() -> dict[str, Any] | None:
-    # Installed as a wheel, this file may lie inside someone else's checkout, which then does not track it.
-    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
-        return None
-    return {"hash": _git("rev-parse", "HEAD"), "dirty": bool(_git("status", "--porcelain"))}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        result = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()

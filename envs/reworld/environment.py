@@ -172,6 +172,8 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._seeded = True
         self._running = not state["ended"]
         self._configuration = self.configuration
+        if self._film:
+            self._film.begin(self._instances[0])
 
     def read_action(self, action: Any) -> tuple[int, Vector]:
         """Take an action apart, or refuse it.

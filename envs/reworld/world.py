@@ -84,7 +84,8 @@ class World:
             holds the parameters of the chosen branch, float64, finite, and possibly outside their bounds.
         observe: ``observe(state, c, out)`` writes the observation.
         succeeded: ``succeeded(state, c)`` tells whether an episode that ends in this state is a success.
-        draw: ``draw(canvas, state, c)`` paints a state on a `reworld.rendering.Canvas`.
+        draw: ``draw(canvas, state, c)`` paints a state on a `reworld.rendering.Canvas`, whose ``past`` holds the states
+            that the last action passed through.
         frames_per_second: Drawn frames per second of real time.
         substep: The function that `step` calls once per sub-step with the state as its first argument, if it has
             an inner loop: frames are drawn after each of its calls.

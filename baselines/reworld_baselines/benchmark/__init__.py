@@ -1,0 +1,1 @@
+"""Comparisons: how fast the worlds are, beside their peers."""

@@ -1,0 +1,27 @@
+"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed``."""
+
+from pathlib import Path
+
+import tyro
+
+from reworld_baselines.benchmark import speed
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    tyro.extras.subcommand_cli_from_dict({"speed": _speed}, description=__doc__)
+
+
+def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/speed.json")) -> None:
+    """Steps per second of the worlds and their peers, on one core, in one run.
+
+    Args:
+        seconds: CPU time of each measurement.
+        rounds: How often every case is measured, in turn; medians are shown.
+        output: Where to store all measurements, as JSON.
+    """
+    speed.print_report(speed.measure(seconds, rounds, output))
+
+
+if __name__ == "__main__":
+    main()

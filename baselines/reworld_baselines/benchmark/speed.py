@@ -1,0 +1,254 @@
+"""Steps per second of single and batched worlds, side by side with their peers in one run.
+
+All cases take their turn in every round, on one core, with actions made beforehand and autoreset on. A figure is steps
+per CPU second of the process, all its threads together; a ratio is the median over rounds of the ratios within a round, so that
+a machine whose speed drifts does not distort it. A peer that is not installed is left out.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from reworld_baselines.provenance import commit, versions
+
+BATCH = 4096
+_ACTIONS = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to measure.
+
+    Args:
+        world: What is simulated.
+        name: Whose implementation, and how it is called.
+        make: Builds the environment, single or batched, ready to step.
+        size: Number of environments in it.
+        baseline: Name of the case of the same world that it is compared with.
+        package: What must be installed.
+    """
+
+    world: str
+    name: str
+    make: Callable[[], Any]
+    size: int = 1
+    baseline: str = ""
+    package: str = "reworld"
+
+
+def _batch(id: str, **arguments: Any) -> Callable[[], Any]:
+    return lambda: gymnasium.make_vec(id, num_envs=BATCH, vectorization_mode="vector_entry_point", **arguments)
+
+
+def _peer_platform() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The peer declares float32 spaces from float64 bounds.
+        import gym_platform  # noqa: F401
+
+        return gymnasium.make("Platform-v0", disable_env_checker=True)
+
+
+def _envpool_cartpole() -> Any:
+    import envpool
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # As above.
+        return envpool.make_gymnasium("CartPole-v1", num_envs=BATCH, num_threads=1)
+
+
+_GRAVITIES = {"gravity": np.linspace(8.0, 12.0, BATCH)}
+
+CASES = (
+    Case("CartPole", "Gymnasium, single", lambda: gymnasium.make("CartPole-v1")),
+    Case("CartPole", "reworld, single", lambda: gymnasium.make("reworld/CartPole-v0"), baseline="Gymnasium, single"),
+    Case("CartPole", "Gymnasium, SyncVectorEnv", lambda: gymnasium.make_vec("CartPole-v1", 16, "sync"), 16),
+    Case("CartPole", "Gymnasium, native batch", _batch("CartPole-v1"), BATCH),
+    Case("CartPole", "EnvPool, batch", _envpool_cartpole, BATCH, package="envpool"),
+    Case("CartPole", "reworld, batch", _batch("reworld/CartPole-v0"), BATCH, "Gymnasium, native batch"),
+    Case(
+        "CartPole",
+        "reworld, batch, a configuration each",
+        _batch("reworld/CartPole-v0", configuration=_GRAVITIES),
+        BATCH,
+        "Gymnasium, native batch",
+    ),
+    Case(
+        "CartPole",
+        "reworld, batch, a configuration each, reused arrays",
+        _batch("reworld/CartPole-v0", configuration=_GRAVITIES, copy=False),
+        BATCH,
+        "Gymnasium, native batch",
+    ),
+    Case(
+        "CartPole",
+        "reworld, batch, against EnvPool",
+        _batch("reworld/CartPole-v0", configuration=_GRAVITIES),
+        BATCH,
+        "EnvPool, batch",
+    ),
+    Case("Platform", "hybrid-platform, single", _peer_platform, package="gym_platform"),
+    Case("Platform", "reworld, single", lambda: gymnasium.make("reworld/Platform-v0"), baseline="hybrid-platform, single"),
+    Case("Platform", "reworld, batch", _batch("reworld/Platform-v0"), BATCH, "hybrid-platform, single"),
+)
+
+
+def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
+    """Measure every case whose package is installed, and the start-up of a fresh process.
+
+    Args:
+        seconds: CPU time of each measurement.
+        rounds: How often every case is measured.
+        output: JSON file to store the result in.
+
+    Returns:
+        What was stored: for each case its steps per CPU second in every round, its median and its ratio to its baseline;
+        bytes of memory per further environment of a batch; seconds from the start of a process to its first step.
+    """
+    with contextlib.suppress(AttributeError):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cases = [case for case in CASES if importlib.util.find_spec(case.package)]
+    runners = {case: _runner(case) for case in cases}
+    rates: dict[Case, list[float]] = {case: [] for case in cases}
+    for _ in track(range(rounds), description="measuring"):
+        for case in cases:
+            rates[case].append(runners[case](seconds))
+    rows = []
+    for case in cases:
+        base = next((other for other in cases if (other.world, other.name) == (case.world, case.baseline)), None)
+        ratios = [] if base is None else [ours / theirs for ours, theirs in zip(rates[case], rates[base], strict=True)]
+        rows.append(
+            {
+                "world": case.world,
+                "case": case.name,
+                "environments": case.size,
+                "steps_per_second": rates[case],
+                "median": statistics.median(rates[case]),
+                "baseline": case.baseline if base else None,
+                "ratio": statistics.median(ratios) if ratios else None,
+            }
+        )
+    result = {
+        "cases": rows,
+        "bytes_per_environment": {world: _bytes_per_environment(f"reworld/{world}-v0") for world in ("CartPole", "Platform")},
+        "start_up_seconds": _start_up(),
+        "missing": sorted({case.package for case in CASES} - {case.package for case in cases}),
+        "cpu": _cpu(),
+        "versions": versions(),
+        "commit": commit(),
+        "command": f"python -m reworld_baselines.benchmark speed --seconds {seconds:g} --rounds {rounds}",
+    }
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def print_report(result: dict[str, Any]) -> None:
+    """Print what `measure` returned."""
+    console = Console()
+    table = Table("world", "case", "environments", "steps/s", "ratio", "to", title=f"One core of {result['cpu']}")
+    for row in result["cases"]:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}x"
+        table.add_row(
+            row["world"], row["case"], f"{row['environments']}", f"{row['median']:,.0f}", ratio, row["baseline"] or ""
+        )
+    console.print(table)
+    for world, size in result["bytes_per_environment"].items():
+        console.print(f"{world}: {size:.0f} bytes for every further environment of a batch")
+    for what, took in result["start_up_seconds"].items():
+        console.print(f"{what}: {took:.2f} s")
+    if result["missing"]:
+        console.print(f"Not installed, hence not measured: {', '.join(result['missing'])}")
+
+
+def _runner(case: Case) -> Callable[[float], float]:
+    """Make the environment and its actions; the function returned measures steps per CPU second."""
+    env = case.make()
+    space = env.action_space
+    space.seed(0)
+    if case.package == "envpool":
+        actions = list(np.random.default_rng(0).integers(0, 2, (_ACTIONS, BATCH), np.int32))
+    else:
+        actions = [space.sample() for _ in range(_ACTIONS if case.size > 1 else 1024)]
+    env.reset()
+    single = case.size == 1
+    if single:
+        env.step(actions[0])
+        env.reset()
+
+    def run(seconds: float) -> float:
+        steps = 0
+        start = time.process_time()
+        while time.process_time() - start < seconds:
+            for action in actions[:32]:
+                _, _, terminated, truncated, _ = env.step(action)
+                if single and (terminated or truncated):
+                    env.reset()
+            steps += 32
+            if single:
+                actions.append(actions.pop(0))
+        return steps * case.size / (time.process_time() - start)
+
+    run(0.1)
+    return run
+
+
+def _bytes_per_environment(id: str) -> float:
+    """Memory of a batch of 4096 less that of a batch of one, for each environment more."""
+    sizes = []
+    tracemalloc.start()
+    for count in (1, BATCH):
+        before = tracemalloc.get_traced_memory()[0]
+        batch = gymnasium.make_vec(id, num_envs=count, vectorization_mode="vector_entry_point")
+        batch.reset(seed=0)
+        batch.step(batch.action_space.sample())
+        sizes.append(tracemalloc.get_traced_memory()[0] - before)
+    tracemalloc.stop()
+    return (sizes[1] - sizes[0]) / (BATCH - 1)
+
+
+def _start_up() -> dict[str, float]:
+    """Seconds from the start of a fresh process to the end of what it does, with an empty and with a full kernel cache."""
+    step = (
+        "import gymnasium; env = gymnasium.make('reworld:reworld/Platform-v0'); env.reset(); "
+        "env.step(env.action_space.sample())"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        return {
+            "import gymnasium": _seconds("import gymnasium", environment),
+            "import reworld": _seconds("import reworld", environment),
+            "first Platform step, kernels compiled": _seconds(step, environment),
+            "first Platform step, kernels cached": min(_seconds(step, environment) for _ in range(3)),
+        }
+
+
+def _seconds(code: str, environment: dict[str, str]) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return "an unknown processor"
