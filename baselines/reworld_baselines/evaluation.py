@@ -6,7 +6,7 @@ favour the short ones.)
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import gymnasium
 import numpy as np
@@ -84,12 +84,13 @@ def make_batch(environment: str, num_envs: int) -> WorldVectorEnv:
     Raises:
         gymnasium.error.Error: If there is no such environment, or it is not one of reworld.
     """
+    spec = gymnasium.registry.get(environment)
+    if spec is not None and spec.vector_entry_point != "reworld.vector:WorldVectorEnv":
+        raise Error(f"{environment} is no environment of reworld: give an id such as 'reworld/Platform-v0'.")
     batch = gymnasium.make_vec(
         environment, num_envs=num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP
     )
-    if not isinstance(batch, WorldVectorEnv):
-        raise Error(f"{environment} is no environment of reworld: give an id that begins with 'reworld/'.")
-    return batch
+    return cast(WorldVectorEnv, batch)
 
 
 def evaluate(agent: Agent, batch: WorldVectorEnv, seed: int = EVALUATION_SEED) -> Evaluation:

@@ -135,6 +135,12 @@ class PPOSettings:
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the layers, of the policy and of the value."""
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that nothing can be learned with."""
+        for name in ("n_envs", "n_steps", "batch_size", "n_epochs", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: give more than 0.")
+
 
 class _AtBoundary(BaseCallback):
     """Call a function before every collection of transitions, and after the last update."""

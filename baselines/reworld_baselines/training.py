@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def make_agent(run: Run) -> PPOAgent:
         raise RunError("PyTorch finds no CUDA device here: give --device cpu.")
     try:
         settings = PPOSettings(**run.settings)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise RunError(f"These are no settings of {run.agent}: {error}.") from error
     return PPOAgent(run.environment, settings, run.seed, run.device)
 
@@ -145,9 +146,11 @@ def _learn_and_report(directory: Path, run: Run, agent: PPOAgent, curve: Array) 
 def _learn(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Array:
     suffix = f"_from_{agent.steps}" if agent.steps else ""
     outputs = [CSVOutputFormat(str(directory / f"progress{suffix}.csv")), TensorBoardOutputFormat(str(directory))]
-    logger = Logger(str(directory), outputs)
     batch = make_batch(run.environment, _CURVE_EPISODES)
-    with tqdm(total=run.steps, initial=agent.steps, desc=f"{run.agent} on {run.environment}", unit=" steps") as bar:
+    with (
+        closing(Logger(str(directory), outputs)) as logger,
+        tqdm(total=run.steps, initial=agent.steps, desc=f"{run.agent} on {run.environment}", unit=" steps") as bar,
+    ):
 
         def at_boundary() -> None:
             nonlocal curve
@@ -165,7 +168,6 @@ def _learn(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Array:
             bar.update(agent.steps - bar.n)
 
         agent.learn(run.steps, logger, at_boundary)
-    logger.close()
     return curve
 
 
@@ -194,7 +196,7 @@ def _load(directory: Path, run: Run) -> tuple[PPOAgent, Array]:
         curve = state.pop("curve")
         agent.set_state(state)
     except (KeyError, ValueError, RuntimeError, Error) as error:
-        raise RunError(f"The checkpoint {file} does not fit the run.json beside it ({error}). It was left as it is.") from error
+        raise RunError(f"The checkpoint {file} is of another agent than its run.json. It was left as it is.") from error
     return agent, curve
 
 
