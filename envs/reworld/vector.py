@@ -142,7 +142,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         observations, _, _, _, successes = self._outputs
         self._kernels.reset_batch(self._instances, chosen.copy(), starts, observations, successes)
         self._running = True
-        self._configuration_varies = "configuration" in options or not np.array_equal(starts[:, 0], starts[:, 1])
+        # Environments that are not reset may still be in a configuration of their own.
+        others_vary = self._configuration_varies and not chosen.all()
+        self._configuration_varies = others_vary or "configuration" in options or not np.array_equal(starts[:, 0], starts[:, 1])
         self._note_configuration()
         return observations, self._info(successes)
 
@@ -242,7 +244,10 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         elif self._seeded:
             return
         else:
-            seeds = self.np_random.integers(2**63, size=self.num_envs).tolist()
+            seeds = [None] * self.num_envs
+        if not self._seeded:
+            drawn = self.np_random.integers(2**63, size=self.num_envs).tolist()
+            seeds = [other if own_seed is None else own_seed for own_seed, other in zip(seeds, drawn, strict=True)]
         for own_seed in seeds:
             check_seed(own_seed)
         given = np.flatnonzero(chosen & np.array([own_seed is not None for own_seed in seeds]))
