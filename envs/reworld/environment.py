@@ -164,9 +164,9 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             state: What `get_state` returned.
 
         Raises:
-            InvalidOption: If it is a state of another world.
+            InvalidOption: If it is a state of another world, or of a batch.
         """
-        if getattr(state, "dtype", None) != self._instances.dtype:
+        if getattr(state, "dtype", None) != self._instances.dtype or state.shape != ():
             raise InvalidOption(f"This is no state of {self.world.name}: give what get_state() returned.")
         self._instances[0] = state
         self._seeded = True
