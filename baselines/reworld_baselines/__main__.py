@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _train(command)
         print(evaluate_run(command.run_dir, command.episodes))
         return 0
-    except (Error, RunError) as error:
+    except (Error, RunError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -126,13 +126,12 @@ def evaluate_run(directory: Path, episodes: int) -> Report:
     Raises:
         RunError: If it is no run directory, or its checkpoint is missing or damaged.
     """
-    run = runs.read(directory)
-    return _report(directory, run, load_agent(directory), episodes)
+    return _report(directory, runs.read(directory), load_agent(directory), episodes)
 
 
 def _learn_and_report(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Report:
     curve = _learn(directory, run, agent, curve)
-    report = _report(directory, runs.read(directory), agent, run.evaluation_episodes)
+    report = _report(directory, run, agent, run.evaluation_episodes)
     draw_learning_curve(
         directory / "learning_curve.png", f"{run.agent} on {run.environment}, seed {run.seed}", curve, report.random
     )
@@ -165,7 +164,7 @@ def _learn(directory: Path, run: Run, agent: PPOAgent, curve: Array) -> Array:
                 bar.set_postfix_str(f"mean return {result.mean:.3g}")
             checkpoints.write(_checkpoint(directory), {**agent.get_state(), "curve": curve})
             runs.record_steps(directory, agent.steps)
-            bar.update(agent.steps - bar.n)
+            bar.update(min(agent.steps, run.steps) - bar.n)
 
         agent.learn(run.steps, logger, at_boundary)
     return curve
@@ -176,6 +175,7 @@ def _report(directory: Path, run: Run, agent: PPOAgent, episodes: int) -> Report
         raise RunError(f"{episodes} episodes: give at least 2, so that there can be an interval.")
     batch = make_batch(run.environment, episodes)
     random = RandomAgent(batch.action_space, EVALUATION_SEED)
+    run = dataclasses.replace(run, steps_done=agent.steps)  # A kill may have come between the checkpoint and run.json.
     report = Report(run, evaluate(agent, batch), evaluate(random, batch))
     content = {
         "environment": run.environment,

@@ -30,7 +30,8 @@ def make_batch(id, num_envs):
     return gymnasium.make_vec(id, num_envs=num_envs, vectorization_mode="vector_entry_point")
 
 
-LAYOUT = read_layout(make(PLATFORM).action_space)
+SPACE = make(PLATFORM).action_space
+LAYOUT = read_layout(SPACE)
 UNIT = st.floats(-1.0, 1.0, width=32)
 FLAT = arrays(np.float32, LAYOUT.flat_size, elements=UNIT)
 FLAT_BATCH = arrays(np.float32, (4, LAYOUT.flat_size), elements=UNIT)
@@ -78,7 +79,7 @@ def test_the_largest_score_chooses_and_the_action_is_in_the_space(flat):
     branch, parameters = action = read_flat(LAYOUT, flat)
     assert flat[branch] == flat[:3].max()
     assert (flat[:branch] < flat[branch]).all()
-    assert make(PLATFORM).action_space.contains(action)
+    assert SPACE.contains(action)
     np.testing.assert_array_equal(np.concatenate(parameters), to_physical(LAYOUT, flat[3:]))
 
 
