@@ -10,8 +10,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-import reworld  # noqa: F401  (registers the worlds)
 from PIL import Image
+
+import reworld  # noqa: F401  (registers the worlds)
 from reworld.rendering import Picture
 
 IMAGES = Path(__file__).parent / "images"
