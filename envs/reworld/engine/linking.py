@@ -11,6 +11,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import numba
+import numpy as np
 
 Function = Callable[..., Any]
 
@@ -50,19 +51,20 @@ def compile_linked(function: Function, replacements: Mapping[Any, Function], nam
     Returns:
         A compiled function that releases the global interpreter lock; where Numba is disabled, plain Python.
     """
-    digest = hashlib.sha256(repr(_OPTIONS).encode())
+    digests: dict[int, str] = {}
 
     def compile_one(linked: FunctionType, original: Function) -> Function:
-        digest.update(_describe(linked.__code__, linked.__globals__).encode())
         # What is linked into the loop becomes one body with it, so that a state stays in registers.
         joined = original in replacements or original.__module__ == function.__module__
-        return numba.njit(forceinline=joined, **_OPTIONS)(linked)
+        compiled: Function = numba.njit(forceinline=joined, **_OPTIONS)(linked)
+        digests[id(compiled)] = hashlib.sha256(repr((_OPTIONS, joined, _describe(linked, digests))).encode()).hexdigest()
+        return compiled
 
     compiled: Any = _rebuild(function, replacements, compile_one)
     if not hasattr(compiled, "py_func"):
         return compiled
     entry = compiled.py_func
-    entry.__qualname__ = f"{function.__name__}_{name}_{digest.hexdigest()[:16]}"
+    entry.__qualname__ = f"{function.__name__}_{name}_{digests[id(compiled)][:16]}"
     return numba.njit(cache=True, **_OPTIONS)(entry)
 
 
@@ -109,8 +111,24 @@ def _names(code: CodeType) -> set[str]:
     return names
 
 
-def _describe(code: CodeType, scope: Mapping[str, Any]) -> str:
-    """Text that differs whenever the compiled result could: instructions, constants, and global values."""
-    constants = [_describe(c, scope) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
-    values = {name: repr(value) for name, value in sorted(scope.items()) if isinstance(value, int | float | tuple | str)}
-    return repr((code.co_code, code.co_names, code.co_varnames, constants, values))
+def _describe(value: Any, digests: Mapping[int, str]) -> Any:
+    """What differs whenever the compiled result could: instructions, constants, defaults and global values.
+
+    Args:
+        value: A function, or what one refers to.
+        digests: Of the compiled functions below, by identity.
+    """
+    if id(value) in digests:
+        return digests[id(value)]
+    if isinstance(value, FunctionType):
+        parts = (value.__code__, value.__defaults__, *(value.__kwdefaults__ or {}).items(), *sorted(value.__globals__.items()))
+        return _describe(parts, digests)
+    if isinstance(value, CodeType):
+        return value.co_code, value.co_names, value.co_varnames, _describe(value.co_consts, digests)
+    if isinstance(value, tuple):
+        return [_describe(part, digests) for part in value]
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    if isinstance(value, np.ndarray):
+        return value.dtype, value.shape, value.tobytes()
+    return value if isinstance(value, int | float | complex | str | bytes | np.generic) else None
