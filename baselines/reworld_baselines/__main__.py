@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import torch
 import tyro
 from gymnasium.error import Error
+from tyro.conf import Positional, arg, subcommand
 
 from reworld_baselines import runs
 from reworld_baselines.runs import Run, RunError
@@ -22,7 +23,7 @@ from reworld_baselines.training import evaluate_run, resume, train
 class Train:
     """Train an agent, evaluate it beside a random one, and keep everything in one directory."""
 
-    env: str | None = None
+    env: Annotated[str | None, arg(metavar="ID")] = None
     """Id of the environment, such as reworld/Platform-v0."""
     agent: str = "ppo"
     """The agent: ppo."""
@@ -30,13 +31,13 @@ class Train:
     """Environment steps to learn from."""
     seed: int = 0
     """Seed of everything in the training."""
-    run_dir: Path | None = None
+    run_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """Where the run is kept; runs/ENV-AGENT-SEED-TIME if left out."""
     evaluation_episodes: int = 100
     """Episodes of the final evaluation."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
-    """Where the networks live. PPO's are so small that a CPU is faster."""
-    resume: Path | None = None
+    """Where the networks live. For some as small as PPO's, Stable-Baselines3 advises a CPU."""
+    resume: Annotated[Path | None, arg(metavar="DIR")] = None
     """Continue this run instead from its last checkpoint, with its own options."""
     ppo: PPOSettings = field(default_factory=PPOSettings)
     """What PPO is trained with."""
@@ -46,7 +47,7 @@ class Train:
 class Evaluate:
     """Evaluate the agent of a run beside a random one."""
 
-    run_dir: tyro.conf.Positional[Path]
+    run_dir: Positional[Path]
     """Where the run is."""
     episodes: int = 100
     """How many."""
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Networks as small as these are slower on more threads.
     torch.set_num_threads(1)
     command = tyro.cli(
-        Annotated[Train, tyro.conf.subcommand("train")] | Annotated[Evaluate, tyro.conf.subcommand("evaluate")],
+        Annotated[Train, subcommand("train")] | Annotated[Evaluate, subcommand("evaluate")],
         args=arguments,
         prog="python -m reworld_baselines",
         description="The reference agents of reworld.",

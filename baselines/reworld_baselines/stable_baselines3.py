@@ -130,7 +130,7 @@ class PPOSettings:
     """Weight of the value's error in the loss."""
     max_grad_norm: float = 0.5
     """Length to which a longer gradient is cut."""
-    log_std_init: float = 0.0
+    log_std_init: float = -0.5
     """Logarithm of the standard deviation of scores and parameters at the start."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the layers, of the policy and of the value."""
