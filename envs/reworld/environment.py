@@ -123,7 +123,8 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._running = not terminated
         if self._film:
             self._film.take(self._instances[0], reward)
-        return observation, reward, terminated, False, self._info(succeeded)
+        # Uncompiled they are NumPy's.
+        return observation, float(reward), bool(terminated), False, self._info(bool(succeeded))
 
     def render(self) -> Any:
         """Draw the world.

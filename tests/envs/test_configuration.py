@@ -9,6 +9,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from hypothesis import given
 from hypothesis import strategies as st
+
 from reworld.configuration import Request, starting_configurations
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidConfiguration

@@ -9,6 +9,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import InvalidAction, NameNotFound, ResetNeeded
+
 from reworld.environment import WorldEnv, find_world
 from reworld.errors import InvalidConfiguration, InvalidOption, InvalidWorld
 from reworld.vector import WorldVectorEnv

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+
 from reworld.engine.linking import Function, compile_linked
 from reworld.generator import (
     GENERATOR_DTYPE,
@@ -20,7 +22,6 @@ from reworld.generator import (
     seed_generator,
     uniform,
 )
-from scipy import stats
 
 WORDS = st.integers(0, 2**32 - 1)
 SEEDS = st.integers(0, 2**64 - 1)

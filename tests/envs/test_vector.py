@@ -15,6 +15,7 @@ import pytest
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics
+
 from reworld.errors import InvalidOption
 from reworld.testing import INFO_KEYS, make_batch
 from reworld.vector import WorldVectorEnv

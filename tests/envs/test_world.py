@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gymnasium.error import Error
+
 from reworld.errors import InvalidWorld
 from reworld.world import Branch, Parameter, Quantity, World
 from reworld.worlds.cartpole import WORLD as CARTPOLE

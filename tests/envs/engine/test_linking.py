@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from reworld.engine import loops
 from reworld.engine.kernels import kernels, replacements_for
 from reworld.engine.linking import compile_linked, link
@@ -277,7 +278,7 @@ def test_a_second_process_finds_what_the_first_has_compiled(tmp_path: Path) -> N
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     outputs, files = [], []
     for _ in range(2):
-        run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True)
+        run = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, stdout=subprocess.PIPE, text=True, check=True)
         outputs.append(run.stdout.split())
         files.append({path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()})
     assert outputs == [["1.0", "0"], ["1.0", "1"]]
