@@ -12,8 +12,9 @@ import gymnasium
 import numpy as np
 from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode
-from reworld.vector import WorldVectorEnv
 from scipy.stats import bootstrap
+
+from reworld.vector import WorldVectorEnv
 
 Array = np.ndarray[Any, Any]
 

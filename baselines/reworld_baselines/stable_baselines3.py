@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from gymnasium.vector import AutoresetMode, VectorEnv
-from reworld.actions import VectorFlatBoxAction, read_flat, read_layout
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecEnv
 
+from reworld.actions import VectorFlatBoxAction, read_flat, read_layout
 from reworld_baselines.checkpoints import Arrays
 from reworld_baselines.evaluation import Array, make_batch
 

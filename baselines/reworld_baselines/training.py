@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from gymnasium.error import DependencyNotInstalled, Error
-from reworld.errors import nearest
 from stable_baselines3.common.logger import CSVOutputFormat, Logger, TensorBoardOutputFormat
 from tqdm import tqdm
 
+from reworld.errors import nearest
 from reworld_baselines import checkpoints, runs
 from reworld_baselines.evaluation import EVALUATION_SEED, Array, Evaluation, RandomAgent, evaluate, make_batch
 from reworld_baselines.figures import draw_learning_curve

@@ -2,6 +2,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.error import Error
+
 from reworld_baselines.evaluation import RandomAgent, evaluate, make_batch, mean_interval
 
 PLATFORM, CARTPOLE = "reworld/Platform-v0", "reworld/CartPole-v0"

@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+
 from reworld_baselines import checkpoints, runs
 from reworld_baselines.runs import Run, RunError
 

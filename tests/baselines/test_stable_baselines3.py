@@ -2,10 +2,11 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.logger import Logger
+
 from reworld.actions import VectorFlatBoxAction
 from reworld_baselines.evaluation import evaluate, make_batch
 from reworld_baselines.stable_baselines3 import GymnasiumVecEnv, PPOAgent, PPOSettings
-from stable_baselines3.common.logger import Logger
 
 PLATFORM, CARTPOLE = "reworld/Platform-v0", "reworld/CartPole-v0"
 SMALL = PPOSettings(n_envs=4, n_steps=16, batch_size=32, n_epochs=2)

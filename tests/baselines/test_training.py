@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from reworld_baselines import checkpoints, runs
 from reworld_baselines.__main__ import main
 from reworld_baselines.stable_baselines3 import GymnasiumVecEnv

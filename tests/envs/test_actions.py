@@ -6,6 +6,7 @@ from gymnasium.error import Error, InvalidAction
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
 from reworld.actions import (
     FlatBoxAction,
     RescaleParameters,
