@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import tyro
+from rich.console import Console
+from rich.markdown import Markdown
 
 from reworld_baselines.benchmark import speed
 
@@ -18,9 +20,9 @@ def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/spee
     Args:
         seconds: CPU time of each measurement.
         rounds: How often every case is measured, in turn; medians are shown.
-        output: Where to store all measurements, as JSON.
+        output: Where to store all measurements, as JSON; a page with the tables is written beside it.
     """
-    speed.print_report(speed.measure(seconds, rounds, output))
+    Console().print(Markdown(speed.to_markdown(speed.measure(seconds, rounds, output))))
 
 
 if __name__ == "__main__":

@@ -23,9 +23,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from reworld_baselines.provenance import commit, versions
 
@@ -116,7 +114,7 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
     Args:
         seconds: CPU time of each measurement.
         rounds: How often every case is measured.
-        output: JSON file to store the result in.
+        output: JSON file to store the result in; a page with the tables is written beside it.
 
     Returns:
         What was stored: for each case its steps per CPU second in every round, its median and its ratio to its baseline;
@@ -157,25 +155,35 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1) + "\n")
+    output.with_suffix(".md").write_text(to_markdown(result))
     return result
 
 
-def print_report(result: dict[str, Any]) -> None:
-    """Print what `measure` returned."""
-    console = Console()
-    table = Table("world", "case", "environments", "steps/s", "ratio", "to", title=f"One core of {result['cpu']}")
+def to_markdown(result: dict[str, Any]) -> str:
+    """Lay out what `measure` returned as a page."""
+    version = result["commit"] or {"hash": "unknown", "dirty": False}
+    lines = [
+        "# Speed",
+        "",
+        f"Steps per second on one core of {result['cpu']}, all measured in one run of",
+        f"`{result['command']}` at commit {version['hash'][:10]}{' (changed)' if version['dirty'] else ''}, with "
+        + ", ".join(f"{name} {result['versions'][name]}" for name in ("python", "gymnasium", "numba", "numpy"))
+        + ". A figure is steps per CPU second of the process; a ratio is the median over rounds of the ratios within a round.",
+        "",
+        "| world | case | environments | steps/s | ratio | to |",
+        "|---|---|---:|---:|---:|---|",
+    ]
     for row in result["cases"]:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}x"
-        table.add_row(
-            row["world"], row["case"], f"{row['environments']}", f"{row['median']:,.0f}", ratio, row["baseline"] or ""
-        )
-    console.print(table)
-    for world, size in result["bytes_per_environment"].items():
-        console.print(f"{world}: {size:.0f} bytes for every further environment of a batch")
-    for what, took in result["start_up_seconds"].items():
-        console.print(f"{what}: {took:.2f} s")
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x"
+        cells = (row["world"], row["case"], row["environments"], f"{row['median']:,.0f}", ratio, row["baseline"] or "")
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += ["", "| in a fresh process | seconds |", "|---|---:|"]
+    lines += [f"| {what} | {took:.2f} |" for what, took in result["start_up_seconds"].items()]
+    lines += ["", "| memory of every further environment of a batch | bytes |", "|---|---:|"]
+    lines += [f"| {world} | {size:.0f} |" for world, size in result["bytes_per_environment"].items()]
     if result["missing"]:
-        console.print(f"Not installed, hence not measured: {', '.join(result['missing'])}")
+        lines += ["", f"Not installed, hence not measured: {', '.join(result['missing'])}."]
+    return "\n".join(lines) + "\n"
 
 
 def _runner(case: Case) -> Callable[[float], float]:
