@@ -57,6 +57,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self.render_mode = render_mode
         self._starts = starting_configurations(self.world, configuration)
         self._film = None if render_mode is None else Film(self.world, render_mode)
+        self._size = len(self.world.observation)
         self._offsets = self.world.branch_offsets.tolist()
         self._hybrid = self._offsets[-1] > 0
         self._action_mask = np.ones(len(self.world.branches), np.int8)
@@ -91,7 +92,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if seed is not None:
             seed_generator(self._instances["generator"][0], seed)
             self._seeded = True
-        observations = np.empty((1, len(self.world.observation)), np.float32)
+        observations = np.empty((1, self._size), np.float32)
         successes = np.empty(1, np.bool_)
         self._kernels.reset_batch(self._instances, np.ones(1, np.bool_), starts, observations, successes)
         self._running = True
@@ -118,13 +119,12 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         branch, x = self.read_action(action)
         if self._film:
             self._film.watch(self._instances[0], branch, x)
-        observation = np.empty(len(self.world.observation), np.float32)
+        observation = np.empty(self._size, np.float32)
         reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation)
         self._running = not terminated
         if self._film:
             self._film.take(self._instances[0], reward)
-        # Uncompiled they are NumPy's.
-        return observation, float(reward), bool(terminated), False, self._info(bool(succeeded))
+        return observation, reward, terminated, False, self._info(succeeded)
 
     def render(self) -> Any:
         """Draw the world.

@@ -86,7 +86,8 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any) -> tuple
 
 def step_single(instances: Any, branch: int, x: Vector, observation: Any) -> tuple[float, bool, bool]:
     """`advance` the first instance of a batch: the entry point of single environments."""
-    return advance(instances[0], branch, x, observation)
+    reward, terminated, succeeded = advance(instances[0], branch, x, observation)
+    return float(reward), bool(terminated), bool(succeeded)  # Uncompiled they are NumPy's.
 
 
 def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, successes: Flags) -> None:
