@@ -17,6 +17,9 @@ from reworld.worlds.cartpole import WORLD as CARTPOLE
 from reworld.worlds.platform import BRANCHES
 from reworld.worlds.platform import WORLD as PLATFORM
 
+# Here no parameter of Platform saturates within its bounds, as all do at the default configuration.
+FAR = {"gravity": 2.0, "hop_speed": 35.0, "leap_speed": 35.0, "air_speed_limit": 200.0}
+
 
 def started(world: Any = PLATFORM, seed: int = 0, **arguments: Any) -> WorldEnv:
     env = WorldEnv(world, **arguments)
@@ -117,19 +120,24 @@ def test_a_refused_action_can_be_mended() -> None:
 class TestActions:
     @pytest.mark.parametrize("branch", range(3), ids=lambda branch: BRANCHES[branch].name)
     def test_parameters_beyond_their_bounds_act_as_at_the_bound(self, branch: int) -> None:
-        parameter = BRANCHES[branch].parameters[0]
-        for beyond, bound in (
-            (parameter.low - 5.0, parameter.low),
-            (parameter.high * 2.0, parameter.high),
-            (1e30, parameter.high),
-        ):
-            env, other = started(), started()
-            outcomes = [
-                (state.step(platform_action(branch, [value])), state.get_state()["state"].tolist())
-                for state, value in ((env, beyond), (other, bound))
-            ]
-            assert outcomes[0][1] == outcomes[1][1]
-            assert outcomes[0][0][1:3] == outcomes[1][0][1:3]
+        def outcome(value: float) -> list[float]:
+            env = started(configuration=FAR)
+            results = env.step(platform_action(branch, [value]))
+            return [*env.get_state()["state"].tolist(), *results[1:3]]
+
+        low, high = BRANCHES[branch].parameters[0].low, BRANCHES[branch].parameters[0].high
+        assert outcome(low - 5.0) == outcome(low)
+        assert outcome(1.5 * high) == outcome(1e30) == outcome(high)
+        assert outcome(0.9 * high) != outcome(high)
+
+    def test_parameters_keep_the_precision_they_are_given_in(self) -> None:
+        speeds = []
+        for kind in (np.float32, np.float64):
+            env = started(configuration={"player_noise": 0.0, "run_duration": 0.2})
+            env.step(platform_action(0, kind([2.1])))
+            speeds.append(env.get_state()["state"]["x"])
+        assert abs(speeds[0] / speeds[1] - np.float64(np.float32(2.1)) / 2.1) < 1e-15
+        assert speeds[0] != speeds[1]
 
     @pytest.mark.parametrize("kind", [np.float64, np.float32, int], ids=lambda kind: kind.__name__)
     @pytest.mark.parametrize("container", [np.array, list, tuple], ids=lambda container: container.__name__)

@@ -86,6 +86,14 @@ class TestPhilox:
 
 
 class TestDraws:
+    @settings(max_examples=30, deadline=None)
+    @given(seed=SEEDS, episode=st.integers(0, 4))
+    def test_uniform_is_53_bits_of_the_block_of_seed_episode_and_index(self, seed: int, episode: int) -> None:
+        words = [philox(block, 0, episode, 0, seed % 2**32, seed >> 32) for block in range(3)]
+        pairs = [pair for a, b, c, d in words for pair in ((a, b), (c, d))]
+        expected = [-2.0 + 5.0 * ((first // 2**5 * 2**26 + second // 2**6) / 2**53) for first, second in pairs]
+        assert draws(draw_uniforms, seed, 6, episode).tolist() == expected
+
     @both_draws
     @settings(max_examples=30, deadline=None)
     @given(seed=SEEDS, episodes=st.integers(1, 5))
