@@ -175,7 +175,7 @@ def _split(layout: Layout, parameters: Array) -> tuple[Array, ...]:
     return tuple(np.split(parameters, np.cumsum(layout.sizes)[:-1], axis=-1))
 
 
-def _rescaled_space(layout: Layout) -> spaces.Tuple[Any]:
+def _rescaled_space(layout: Layout) -> "spaces.Tuple[Any]":
     if not layout.hybrid:
         raise Error(
             f"The actions are {layout.branches} branches without parameters, so there is nothing to rescale: "
@@ -210,7 +210,7 @@ class RescaleParameters(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructo
         return read_rescaled(self._layout, action)
 
 
-class VectorRescaleParameters(VectorActionWrapper[Any, Any, Any, Any], RecordConstructorArgs):
+class VectorRescaleParameters(VectorActionWrapper, RecordConstructorArgs):
     """`RescaleParameters` for a batch of environments.
 
     Args:
@@ -252,7 +252,7 @@ class FlatBoxAction(gymnasium.ActionWrapper[Any, Any, Any], RecordConstructorArg
         return read_flat(self._layout, action)
 
 
-class VectorFlatBoxAction(VectorActionWrapper[Any, Any, Any, Any], RecordConstructorArgs):
+class VectorFlatBoxAction(VectorActionWrapper, RecordConstructorArgs):
     """`FlatBoxAction` for a batch of environments.
 
     Args:

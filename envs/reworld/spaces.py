@@ -8,7 +8,7 @@ from gymnasium import spaces
 from reworld.world import Quantity, World
 
 
-def action_space(world: World) -> spaces.Tuple[Any] | spaces.Discrete[np.int64]:
+def action_space(world: World) -> "spaces.Tuple[Any] | spaces.Discrete[np.int64]":
     """The canonical action space: a discrete choice with its own parameters.
 
     Args:

@@ -54,6 +54,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         InvalidOption: If another argument is out of range or unknown.
     """
 
+    # Older versions of Gymnasium close an environment whose construction was refused, too.
+    _executor: tuple[int, ThreadPoolExecutor] | None = None
+
     def __init__(
         self,
         world: World | str,
@@ -106,7 +109,6 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._outputs = self._fresh_outputs()
         edges = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
         self._slices = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
-        self._executor: tuple[int, ThreadPoolExecutor] | None = None
         self._everywhere = _read_only(np.ones(num_envs, np.bool_))
         self._kernels = kernels(self.world)
 
