@@ -116,6 +116,12 @@ def first_illegal(branches: Integers, parameters: Matrix, offsets: Integers) -> 
     Returns:
         The index of the first such action, or -1.
     """
+    # A loop without a way out runs many at a time, and finds nothing wrong nearly always.
+    in_range = True
+    for i in range(len(branches)):
+        in_range &= (branches[i] >= 0) & (branches[i] < len(offsets) - 1)
+    if in_range and parameters.shape[1] == 0:
+        return -1
     for i in range(len(branches)):
         branch = branches[i]
         if branch < 0 or branch >= len(offsets) - 1:
