@@ -10,10 +10,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
-import reworld  # noqa: F401
 from gymnasium.error import DependencyNotInstalled, Error
 from gymnasium.utils.save_video import save_video
 from gymnasium.wrappers import RecordVideo
+
+import reworld  # noqa: F401
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidOption
 from reworld.rendering import HEIGHT, WIDTH, Canvas, _substeps

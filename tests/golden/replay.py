@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from reworld.engine.kernels import instances_of, kernels
 from reworld.world import World
 
