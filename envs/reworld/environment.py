@@ -92,14 +92,9 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if seed is not None:
             seed_generator(self._instances["generator"][0], seed)
             self._seeded = True
-        observations = np.empty((1, self._size), np.float32)
-        successes = np.empty(1, np.bool_)
+        observations, successes = np.empty((1, self._size), np.float32), np.empty(1, np.bool_)
         self._kernels.reset_batch(self._instances, np.ones(1, np.bool_), starts, observations, successes)
-        self._running = True
-        self._configuration = self.configuration
-        if self._film:
-            self._film.begin(self._instances[0])
-        return observations[0], self._info(bool(successes[0]))
+        return self._arrive(observations, successes, running=True)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Take one action.
@@ -158,11 +153,14 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         """
         return self._instances.copy()[0]  # type: ignore[no-any-return]
 
-    def set_state(self, state: np.void) -> None:
+    def set_state(self, state: np.void) -> tuple[Observation, dict[str, Any]]:
         """Go back to a state from `get_state`: what follows is then what followed.
 
         Args:
             state: What `get_state` returned.
+
+        Returns:
+            The observation and info there, as from `reset`.
 
         Raises:
             InvalidOption: If it is a state of another world, or of a batch.
@@ -171,10 +169,16 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             raise InvalidOption(f"This is no state of {self.world.name}: give what get_state() returned.")
         self._instances[0] = state
         self._seeded = True
-        self._running = not state["ended"]
+        observations, successes = np.empty((1, self._size), np.float32), np.empty(1, np.bool_)
+        self._kernels.observe_batch(self._instances, observations, successes)
+        return self._arrive(observations, successes, running=not state["ended"])
+
+    def _arrive(self, observations: Any, successes: Any, running: bool) -> tuple[Observation, dict[str, Any]]:
+        self._running = running
         self._configuration = self.configuration
         if self._film:
             self._film.begin(self._instances[0])
+        return observations[0], self._info(bool(successes[0]))
 
     def read_action(self, action: Any) -> tuple[int, Vector]:
         """Take an action apart, or refuse it.

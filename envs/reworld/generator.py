@@ -52,7 +52,7 @@ def begin_episode(rng: Generator) -> None:
 
 
 def uniform(rng: Generator, low: float, high: float) -> float:
-    """Draw from the uniform distribution on [low, high)."""
+    """Draw from the uniform distribution on [low, high); rounding can give `high` itself, about once in 2**53 draws."""
     fraction = rng.spare_uniform
     if math.isnan(fraction):
         fraction, rng.spare_uniform = _two_fractions(rng)

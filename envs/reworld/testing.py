@@ -70,11 +70,11 @@ def check_copies(id: str) -> None:
 def check_state(id: str) -> None:
     """What follows `set_state` is what followed `get_state`, in the same environment and in another one."""
     env, other = _single(id), _single(id)
-    _record(env, seed=5, steps=1)
+    observation, _, _, _, info = _record(env, seed=5, steps=1)[-1]
     state = env.get_state()
     expected = _record(env, steps=30)
     for again in (env, other):
-        again.set_state(state)
+        _assert_same(again.set_state(state), (observation, info), "What set_state returns")
         _assert_same(_record(again, steps=30), expected, "What follows set_state")
 
 

@@ -210,11 +210,14 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         """Copy everything that the future depends on, a structured array of shape (num_envs,): see `WorldEnv.get_state`."""
         return self._instances.copy()
 
-    def set_state(self, state: Instances) -> None:
+    def set_state(self, state: Instances) -> tuple[Any, dict[str, Any]]:
         """Go back to a state from `get_state`: what follows is then what followed.
 
         Args:
             state: What `get_state` returned; its elements may be reordered, or come from single environments.
+
+        Returns:
+            Observations and infos there, as from `reset`.
 
         Raises:
             InvalidOption: If it is a state of another world or number of environments.
@@ -224,6 +227,10 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._instances[:] = state
         self._seeded = self._running = self._configuration_varies = True
         self._note_configuration()
+        self._outputs = self._fresh_outputs() if self._copy else self._outputs
+        observations, *_, successes = self._outputs
+        self._kernels.observe_batch(self._instances, observations, successes)
+        return observations, self._info(successes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is compiled, and the threads."""

@@ -442,3 +442,15 @@ def test_gymnasium_records_the_statistics_of_its_episodes(id: str, mode: Autores
     assert len(batch.return_queue) > 3
     assert list(batch.return_queue) == list(expected.return_queue)
     assert list(batch.length_queue) == list(expected.length_queue)
+
+
+def test_set_state_returns_what_was_observed_there_and_other_rows_of_a_masked_reset_show_it() -> None:
+    batch = make_batch("reworld/CartPole-v0", 3)
+    batch.reset(seed=0)
+    expected = batch.step(np.array([0, 1, 0]))
+    other = make_batch("reworld/CartPole-v0", 3)
+    observations, infos = other.set_state(batch.get_state())
+    np.testing.assert_array_equal(observations, expected[0])
+    np.testing.assert_array_equal(infos["success"], expected[4]["success"])
+    rows, _ = other.reset(options={"reset_mask": np.array([True, False, False])})
+    np.testing.assert_array_equal(rows[1:], expected[0][1:])

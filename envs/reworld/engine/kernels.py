@@ -29,6 +29,7 @@ class Kernels:
     """The entry points of `reworld.engine.loops`, linked with a world and compiled on first use."""
 
     reset_batch: Function
+    observe_batch: Function
     step_batch: Function
     step_single: Function
     first_illegal: Function
@@ -57,6 +58,7 @@ def kernels(world: World, recorded: bool = False) -> Kernels:
         replacements |= {begin_episode: begin_recorded_episode, uniform: recorded_uniform, normal: recorded_normal}
     return Kernels(
         reset_batch=compile_linked(loops.reset_batch, replacements, world.name),
+        observe_batch=compile_linked(loops.observe_batch, replacements, world.name),
         step_batch=compile_linked(loops.step_batch, replacements, world.name),
         step_single=compile_linked(loops.step_single, replacements, world.name),
         first_illegal=compile_linked(loops.first_illegal, {}, "any"),

@@ -105,6 +105,20 @@ def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, s
             successes[i] = begin(instances[i], starts[min(i, len(starts) - 1)], observations[i])
 
 
+def observe_batch(instances: Any, observations: Any, successes: Flags) -> None:
+    """Observe every instance as it is.
+
+    Args:
+        instances: Shape (n,).
+        observations: Shape (n, size of an observation), written.
+        successes: Shape (n,), written.
+    """
+    for i in range(len(instances)):
+        instance = instances[i]
+        successes[i] = world_succeeded(instance.state, instance.configuration)
+        world_observe(instance.state, instance.configuration, observations[i])
+
+
 def first_illegal(branches: Integers, parameters: Matrix, offsets: Integers) -> int:
     """Find an action that no world can take: a branch out of range, or a parameter of it that is not finite.
 
