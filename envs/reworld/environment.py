@@ -82,9 +82,8 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             InvalidConfiguration: If the configuration is none of this world.
         """
         starts = self._starts
-        for name, value in read_options(options, ("configuration",)).items():
-            if name == "configuration":
-                starts = starting_configurations(self.world, value)
+        if options and "configuration" in read_options(options, ("configuration",)):
+            starts = starting_configurations(self.world, options["configuration"])
         check_seed(seed)
         super().reset(seed=seed)
         if seed is None and not self._seeded:
@@ -93,7 +92,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             seed_generator(self._instances["generator"][0], seed)
             self._seeded = True
         observations, successes = np.empty((1, self._size), np.float32), np.empty(1, np.bool_)
-        self._kernels.reset_batch(self._instances, np.ones(1, np.bool_), starts, observations, successes)
+        self._kernels.reset_batch(self._instances, _CHOSEN, starts, observations, successes)
         return self._arrive(observations, successes, running=True)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -114,7 +113,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         branch, x = self.read_action(action)
         if self._film:
             self._film.watch(self._instances[0], branch, x)
-        observation = np.empty(self._size, np.float32)
+        observation = np.empty(self._size, _FLOAT32)
         reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation)
         self._running = not terminated
         if self._film:
@@ -143,7 +142,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     @property
     def configuration(self) -> Vector:
         """The parameters in force, float64 of shape (number of parameters,), in the order of ``world.parameters``."""
-        return np.array(self._instances["configuration"]["values"][0])
+        return self._instances["configuration"]["values"][0].copy()  # type: ignore[no-any-return]
 
     def get_state(self) -> np.void:
         """Copy everything that the future depends on: state, configuration, generator, age of the episode.
@@ -220,13 +219,16 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             "cost": 0.0,
             "configuration": self._configuration.copy(),
             "configured": False,
-            "budget_left": math.inf,
+            "budget_left": _NO_BUDGET,
             "action_mask": self._action_mask.copy(),
             "success": succeeded,
         }
 
 
+_CHOSEN = np.ones(1, np.bool_)
 _NO_PARAMETERS = np.empty(0)
+_NO_BUDGET = math.inf
+_FLOAT32 = np.dtype(np.float32)
 
 
 def find_world(world: World | str) -> World:

@@ -2,8 +2,8 @@
 
 Source: Barto, Sutton, Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems", IEEE
 Transactions on Systems, Man, and Cybernetics, 1983. At the default configuration a trajectory equals that of Gymnasium's
-``CartPole-v1`` from the same start, bit for bit. What is added: every constant is a parameter, among them a gusty wind and
-a viscous friction of the cart, both 0 by default.
+``CartPole-v1`` from the same start, bit for bit (wherever NumPy takes the sine of a number from the C library, as on Linux).
+What is added: every constant is a parameter, among them a gusty wind and a viscous friction of the cart, both 0 by default.
 
 Reward is 1 in every step; an episode terminates when the pole leans too far or the cart leaves the track. It is a success
 if that has not happened.
