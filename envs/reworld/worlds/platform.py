@@ -10,6 +10,7 @@ equal those of gym-platform, bit for bit, its quirks included:
 - Every landing stops the player. The noise only ever slows it.
 - Only the enemy of the platform that the player is on moves; both are deadly.
 - An action takes from 20 to about 160 sub-steps, and is one step all the same.
+- Parameters of an action beyond their bounds are clipped to them.
 
 What differs: the observation leaves out the number of sub-steps (the state holds it), it is float32, and its bounds are
 those of all configurations, not of the default one alone, at which every entry lies in [0, 1].
