@@ -57,6 +57,7 @@ def reset(state: Record, c: Record, rng: Generator) -> None:
 
 def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tuple[float, bool]:
     """Push for one time step, by Euler's method (Florian, "Correct equations for the dynamics of the cart-pole system")."""
+    sine, cosine = math.sin(state.theta), math.cos(state.theta)
     position, velocity, theta, theta_dot = state.x, state.x_dot, state.theta, state.theta_dot
     total_mass = c.pole_mass + c.cart_mass
     moment = c.pole_mass * c.half_length
@@ -65,7 +66,6 @@ def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tu
         force += normal(rng, 0.0, c.wind)
     if c.friction > 0.0:
         force -= c.friction * velocity
-    cosine, sine = math.cos(theta), math.sin(theta)
     push = (force + moment * (theta_dot * theta_dot) * sine) / total_mass
     theta_acceleration = (c.gravity * sine - cosine * push) / (
         c.half_length * (4.0 / 3.0 - c.pole_mass * (cosine * cosine) / total_mass)
@@ -80,12 +80,7 @@ def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tu
 
 def succeeded(state: Record, c: Record) -> bool:
     """Whether the pole is still up and the cart on its track."""
-    return (
-        -c.track_limit <= state.x
-        and state.x <= c.track_limit
-        and -c.angle_limit <= state.theta
-        and state.theta <= c.angle_limit
-    )
+    return abs(state.x) <= c.track_limit and abs(state.theta) <= c.angle_limit
 
 
 def observe(state: Record, c: Record, out: Any) -> None:
