@@ -69,9 +69,9 @@ class Canvas:
         self._scale = WIDTH * _FINE / (right - left)
         self.top = bottom + (HEIGHT - _CAPTION) * _FINE / self._scale
 
-    def clear(self, color: Color = PAPER) -> None:
+    def clear(self) -> None:
         """Paint over everything."""
-        self._surface.fill(color)
+        self._surface.fill(PAPER)
 
     def landscape(self) -> None:
         """Paint over everything with a sky and distant hills."""
@@ -98,12 +98,6 @@ class Canvas:
         """Draw a line through these points of the world, `pixels` wide on the picture."""
         width = max(1, round(pixels * _FINE))
         self._pygame.draw.lines(self._surface, color, False, [self._pixel(point) for point in points], width)
-
-    def label(self, text: str, point: Point, color: Color = INK, pixels: int = 13) -> None:
-        """Write a line of text centred above a point of the world."""
-        image = self._text(text, color, pixels)
-        x, y = self._pixel(point)
-        self._surface.blit(image, (x - image.get_width() / 2, y - image.get_height()))
 
     def caption(self, left: str, right: str, below: Sequence[str]) -> None:
         """Write what the picture shows: two texts at the top, and a list below them, of which as much as there is room for."""

@@ -40,7 +40,7 @@ class Case:
         name: Whose implementation, and how it is called.
         make: Builds the environment, single or batched, ready to step.
         size: Number of environments in it.
-        baseline: Name of the case of the same world that it is compared with.
+        baselines: Names of the cases of the same world that it is compared with.
         package: What must be installed.
     """
 
@@ -48,7 +48,7 @@ class Case:
     name: str
     make: Callable[[], Any]
     size: int = 1
-    baseline: str = ""
+    baselines: tuple[str, ...] = ()
     package: str = "reworld"
 
 
@@ -74,37 +74,33 @@ def _envpool_cartpole() -> Any:
 
 _GRAVITIES = {"gravity": np.linspace(8.0, 12.0, BATCH)}
 
+_BATCH_PEERS = ("Gymnasium, native batch", "EnvPool, batch")
+_PLATFORM_PEER = ("hybrid-platform, single",)
+
 CASES = (
     Case("CartPole", "Gymnasium, single", lambda: gymnasium.make("CartPole-v1")),
-    Case("CartPole", "reworld, single", lambda: gymnasium.make("reworld/CartPole-v0"), baseline="Gymnasium, single"),
+    Case("CartPole", "reworld, single", lambda: gymnasium.make("reworld/CartPole-v0"), baselines=("Gymnasium, single",)),
     Case("CartPole", "Gymnasium, SyncVectorEnv", lambda: gymnasium.make_vec("CartPole-v1", 16, "sync"), 16),
     Case("CartPole", "Gymnasium, native batch", _batch("CartPole-v1"), BATCH),
     Case("CartPole", "EnvPool, batch", _envpool_cartpole, BATCH, package="envpool"),
-    Case("CartPole", "reworld, batch", _batch("reworld/CartPole-v0"), BATCH, "Gymnasium, native batch"),
+    Case("CartPole", "reworld, batch", _batch("reworld/CartPole-v0"), BATCH, _BATCH_PEERS),
     Case(
         "CartPole",
         "reworld, batch, a configuration each",
         _batch("reworld/CartPole-v0", configuration=_GRAVITIES),
         BATCH,
-        "Gymnasium, native batch",
+        _BATCH_PEERS,
     ),
     Case(
         "CartPole",
         "reworld, batch, a configuration each, reused arrays",
         _batch("reworld/CartPole-v0", configuration=_GRAVITIES, copy=False),
         BATCH,
-        "Gymnasium, native batch",
-    ),
-    Case(
-        "CartPole",
-        "reworld, batch, against EnvPool",
-        _batch("reworld/CartPole-v0", configuration=_GRAVITIES),
-        BATCH,
-        "EnvPool, batch",
+        _BATCH_PEERS,
     ),
     Case("Platform", "hybrid-platform, single", _peer_platform, package="gym_platform"),
-    Case("Platform", "reworld, single", lambda: gymnasium.make("reworld/Platform-v0"), baseline="hybrid-platform, single"),
-    Case("Platform", "reworld, batch", _batch("reworld/Platform-v0"), BATCH, "hybrid-platform, single"),
+    Case("Platform", "reworld, single", lambda: gymnasium.make("reworld/Platform-v0"), baselines=_PLATFORM_PEER),
+    Case("Platform", "reworld, batch", _batch("reworld/Platform-v0"), BATCH, _PLATFORM_PEER),
 )
 
 
@@ -117,7 +113,7 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
         output: JSON file to store the result in; a page with the tables is written beside it.
 
     Returns:
-        What was stored: for each case its steps per CPU second in every round, its median and its ratio to its baseline;
+        What was stored: for each case its steps per CPU second in every round, its median and its ratios to its baselines;
         bytes of memory per further environment of a batch; seconds from the start of a process to its first step.
     """
     with contextlib.suppress(AttributeError):
@@ -130,8 +126,11 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
             rates[case].append(runners[case](seconds))
     rows = []
     for case in cases:
-        base = next((other for other in cases if (other.world, other.name) == (case.world, case.baseline)), None)
-        ratios = [] if base is None else [ours / theirs for ours, theirs in zip(rates[case], rates[base], strict=True)]
+        ratios = {
+            base.name: statistics.median(ours / theirs for ours, theirs in zip(rates[case], rates[base], strict=True))
+            for base in cases
+            if base.world == case.world and base.name in case.baselines
+        }
         rows.append(
             {
                 "world": case.world,
@@ -139,8 +138,7 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
                 "environments": case.size,
                 "steps_per_second": rates[case],
                 "median": statistics.median(rates[case]),
-                "baseline": case.baseline if base else None,
-                "ratio": statistics.median(ratios) if ratios else None,
+                "ratios": ratios,
             }
         )
     result = {
@@ -170,12 +168,12 @@ def to_markdown(result: dict[str, Any]) -> str:
         + ", ".join(f"{name} {result['versions'][name]}" for name in ("python", "gymnasium", "numba", "numpy"))
         + ". A figure is steps per CPU second of the process; a ratio is the median over rounds of the ratios within a round.",
         "",
-        "| world | case | environments | steps/s | ratio | to |",
-        "|---|---|---:|---:|---:|---|",
+        "| world | case | environments | steps/s | as a multiple of |",
+        "|---|---|---:|---:|---|",
     ]
     for row in result["cases"]:
-        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}x"
-        cells = (row["world"], row["case"], row["environments"], f"{row['median']:,.0f}", ratio, row["baseline"] or "")
+        ratios = "; ".join(f"{name}: {ratio:.2f}" for name, ratio in row["ratios"].items())
+        cells = (row["world"], row["case"], row["environments"], f"{row['median']:,.0f}", ratios)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     lines += ["", "| in a fresh process | seconds |", "|---|---:|"]
     lines += [f"| {what} | {took:.2f} |" for what, took in result["start_up_seconds"].items()]
