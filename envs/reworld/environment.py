@@ -1,9 +1,10 @@
 """A world as a `gymnasium.Env`."""
 
 import importlib
+import inspect
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import gymnasium
@@ -18,7 +19,11 @@ from reworld.rendering import Film
 from reworld.spaces import action_space, configuration_space, observation_space
 from reworld.world import Vector, World
 
-Observation = np.ndarray[Any, np.dtype[Any]]
+Observation = Any
+"""float32 array, or the index of a state, int64."""
+
+Family = World | Callable[..., World]
+"""A world, or a function that returns one."""
 
 
 class WorldEnv(gymnasium.Env[Observation, Any]):
@@ -35,21 +40,24 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     - ``success``: whether an episode that ended here would be a success, bool.
 
     Args:
-        world: A world, or where to find one, as in ``"reworld.worlds.platform:WORLD"``.
+        world: A world or a family of worlds, or where to find it, as in ``"reworld.worlds.platform:WORLD"``.
         configuration: What every episode starts with: see `reworld.configuration.Request`.
         render_mode: None, ``"human"`` (a window), ``"rgb_array"`` (a picture of the present state) or
             ``"rgb_array_list"`` (all pictures since the last call of `render`, sub-steps of an action included).
+        family: What a family of worlds takes, such as ``n=6``.
 
     Raises:
         InvalidConfiguration: If `configuration` is none of this world.
-        InvalidOption: If `render_mode` is unknown.
+        InvalidOption: If `render_mode` or an argument of the family is unknown.
         gymnasium.error.Error: If ``"human"`` is asked for and there is no display.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"]}  # noqa: RUF012 (declared so by Gymnasium)
 
-    def __init__(self, world: World | str, configuration: Request = None, render_mode: str | None = None) -> None:
-        self.world = find_world(world)
+    def __init__(
+        self, world: Family | str, configuration: Request = None, render_mode: str | None = None, **family: Any
+    ) -> None:
+        self.world = find_world(world, **family)
         self.action_space = action_space(self.world)
         self.observation_space = observation_space(self.world)
         self.configuration_space = configuration_space(self.world)
@@ -57,9 +65,11 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self.render_mode = render_mode
         self._starts = starting_configurations(self.world, configuration)
         self._film = None if render_mode is None else Film(self.world, render_mode)
-        self._size = len(self.world.observation)
+        self._size, self._dtype = self.world.observation_size, self.world.observation_dtype
+        self._finite = isinstance(self.world.observation, int)
         self._offsets = self.world.branch_offsets.tolist()
         self._hybrid = self._offsets[-1] > 0
+        self._row = (self._offsets[-1],)
         self._action_mask = np.ones(len(self.world.branches), np.int8)
         self._instances = instances_of(self.world, 1)
         self._seeded = False
@@ -91,7 +101,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if seed is not None:
             seed_generator(self._instances["generator"][0], seed)
             self._seeded = True
-        observations, successes = np.empty((1, self._size), np.float32), np.empty(1, np.bool_)
+        observations, successes = np.empty((1, self._size), self._dtype), np.empty(1, np.bool_)
         self._kernels.reset_batch(self._instances, _CHOSEN, starts, observations, successes)
         return self._arrive(observations, successes, running=True)
 
@@ -99,7 +109,8 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         """Take one action.
 
         Args:
-            action: An element of the action space; parameters of branches other than the chosen one are not read.
+            action: An element of the action space: parameters of branches other than the chosen one are not read. The
+                parameters of all branches may also come as one array, of shape (number of them,).
 
         Returns:
             Observation, reward, terminated, truncated (always False: the time limit is a wrapper's) and info.
@@ -113,11 +124,13 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         branch, x = self.read_action(action)
         if self._film:
             self._film.watch(self._instances[0], branch, x)
-        observation = np.empty(self._size, _FLOAT32)
+        observation = np.empty(self._size, self._dtype)
         reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation)
         self._running = not terminated
         if self._film:
             self._film.take(self._instances[0], reward)
+        if self._finite:
+            return observation[0], reward, terminated, False, self._info(succeeded)
         return observation, reward, terminated, False, self._info(succeeded)
 
     def render(self) -> Any:
@@ -168,7 +181,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             raise InvalidOption(f"This is no state of {self.world.name}: give what get_state() returned.")
         self._instances[0] = state
         self._seeded = True
-        observations, successes = np.empty((1, self._size), np.float32), np.empty(1, np.bool_)
+        observations, successes = np.empty((1, self._size), self._dtype), np.empty(1, np.bool_)
         self._kernels.observe_batch(self._instances, observations, successes)
         return self._arrive(observations, successes, running=not state["ended"])
 
@@ -177,7 +190,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._configuration = self.configuration
         if self._film:
             self._film.begin(self._instances[0])
-        return observations[0], self._info(bool(successes[0]))
+        return observations[0, 0] if self._finite else observations[0], self._info(bool(successes[0]))
 
     def read_action(self, action: Any) -> tuple[int, Vector]:
         """Take an action apart, or refuse it.
@@ -198,7 +211,11 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
                 raise IndexError
             if not self._hybrid:
                 return branch, _NO_PARAMETERS
-            x = np.ascontiguousarray(action[1][branch], np.float64)
+            own = action[1]
+            if isinstance(own, np.ndarray) and own.shape == self._row:
+                x = own[start:stop].astype(np.float64)
+            else:
+                x = np.ascontiguousarray(own[branch], np.float64)
         except (TypeError, IndexError, KeyError, ValueError) as error:
             raise InvalidAction(describe_invalid_action(self.world, action, self.action_space)) from error
         if x.shape != (stop - start,) or not all(map(math.isfinite, x)):
@@ -228,28 +245,37 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
 _CHOSEN = np.ones(1, np.bool_)
 _NO_PARAMETERS = np.empty(0)
 _NO_BUDGET = math.inf
-_FLOAT32 = np.dtype(np.float32)
 
 
-def find_world(world: World | str) -> World:
-    """Import a world by name.
+def find_world(world: Family | str, **family: Any) -> World:
+    """Find a world, or the member of a family.
 
     Args:
-        world: A world, which is returned, or ``"module:NAME"``.
+        world: A world, a function that returns one, or ``"module:NAME"`` of either.
+        family: The arguments of that function.
 
     Raises:
         InvalidWorld: If there is none of that name.
+        InvalidOption: If an argument is unknown or missing.
     """
-    if isinstance(world, World):
-        return world
-    module, _, name = world.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InvalidWorld(f"There is no world {world!r}: name it as 'package.module:NAME'. ({error})") from error
-    if not isinstance(found, World):
-        raise InvalidWorld(f"{world!r} is a {type(found).__name__}, not a reworld.World.")
-    return found
+    found: Any = world
+    if isinstance(world, str):
+        module, _, name = world.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InvalidWorld(f"There is no world {world!r}: name it as 'package.module:NAME'. ({error})") from error
+    if isinstance(found, World):
+        known: list[str] = []
+    elif callable(found):
+        known = list(inspect.signature(found).parameters)
+    else:
+        raise InvalidWorld(f"{world!r} is a {type(found).__name__}, neither a reworld.World nor a function that returns one.")
+    for name in family:
+        if name not in known:
+            takes = nearest(name, ("configuration", "render_mode", *known))
+            raise InvalidOption(f"This world takes no argument {name!r}. {takes}")
+    return found if isinstance(found, World) else found(**family)
 
 
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> Mapping[str, Any]:

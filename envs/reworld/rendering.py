@@ -10,13 +10,15 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from gymnasium.error import DependencyNotInstalled, Error
 
-from reworld.engine.linking import link
+from reworld.engine.kernels import plain
+from reworld.engine.tracing import trace
 from reworld.errors import InvalidOption
 from reworld.world import Record, Vector, World
 
@@ -38,36 +40,45 @@ DANGER: Color = (213, 94, 0)
 GOAL: Color = (0, 158, 115)
 WOOD: Color = (230, 159, 0)
 
-WIDTH, HEIGHT = 720, 300
 _CAPTION = 48
 _FINE = 2  # Shapes are painted this many times larger and scaled down, which smooths their edges.
 _LONGEST_FILM = 10_000  # Actions that a film which nobody looks at remembers.
+_LONGEST_TRAIL = 200  # Actions whose outcome a picture may show.
 
 
 class Canvas:
-    """A picture of 720 x 300 pixels, painted in the coordinates of a world.
+    """A picture, painted in the coordinates of a world.
 
     The upper 48 pixels hold the caption. Below them, `look_at` says what part of the world is shown.
+
+    Args:
+        size: Width and height in pixels.
 
     Attributes:
         top: The largest y that the caption does not hide, in the world's units.
         past: States that the action under way, or else the last one, has passed through, the oldest first.
+        trail: States after the actions of this episode before that one, the oldest first; the first is where it began.
+        action: The branch and the parameters of the action under way, or else of the last one; None before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, int]) -> None:
         self._pygame = _import_pygame()
         self._pygame.font.init()
-        self._surface = self._pygame.Surface((WIDTH * _FINE, HEIGHT * _FINE))
+        self._size = size
+        self._width, self._height = size[0] * _FINE, size[1] * _FINE
+        self._surface = self._pygame.Surface((self._width, self._height))
         self._landscape: Any = None
         self._fonts: dict[int, Any] = {}
         self.past: Sequence[Record] = ()
+        self.trail: Sequence[Record] = ()
+        self.action: tuple[int, Vector] | None = None
         self.look_at(0.0, 1.0, 0.0)
 
     def look_at(self, left: float, right: float, bottom: float) -> None:
         """Choose what is shown: x from `left` to `right`, y upwards from `bottom`, both to the same scale."""
         self._left, self._bottom = left, bottom
-        self._scale = WIDTH * _FINE / (right - left)
-        self.top = bottom + (HEIGHT - _CAPTION) * _FINE / self._scale
+        self._scale = self._width / (right - left)
+        self.top = bottom + (self._height - _CAPTION * _FINE) / self._scale
 
     def clear(self) -> None:
         """Paint over everything."""
@@ -94,6 +105,29 @@ class Canvas:
         """Fill a circle, its radius in the world's units."""
         self._pygame.draw.circle(self._surface, color, self._pixel(center), radius * self._scale)
 
+    def ring(self, center: Point, radius: float, color: Color, pixels: float = 2.0) -> None:
+        """Draw a circle, its radius in the world's units, its line `pixels` wide on the picture."""
+        width = max(1, round(pixels * _FINE))
+        self._pygame.draw.circle(self._surface, color, self._pixel(center), radius * self._scale, width)
+
+    def arrow(self, start: Point, end: Point, color: Color, pixels: float = 3.0) -> None:
+        """Draw an arrow between two points of the world, its shaft `pixels` wide on the picture; none if they are equal."""
+        length = math.dist(start, end)
+        if length == 0.0:
+            return
+        along = (end[0] - start[0]) / length, (end[1] - start[1]) / length
+        head = min(length, 4.0 * pixels * _FINE / self._scale)
+        neck = end[0] - head * along[0], end[1] - head * along[1]
+        self.line([start, neck], color, pixels)
+        sides = [(neck[0] - side * along[1], neck[1] + side * along[0]) for side in (-0.5 * head, 0.5 * head)]
+        self.polygon([end, *sides], color)
+
+    def text(self, center: Point, text: str, color: Color, pixels: int = 13) -> None:
+        """Write a text, `pixels` high on the picture, around a point of the world."""
+        image = self._text(text, color, pixels)
+        x, y = self._pixel(center)
+        self._surface.blit(image, (x - 0.5 * image.get_width(), y - 0.5 * image.get_height()))
+
     def line(self, points: Sequence[Point], color: Color, pixels: float = 2.0) -> None:
         """Draw a line through these points of the world, `pixels` wide on the picture."""
         width = max(1, round(pixels * _FINE))
@@ -101,25 +135,25 @@ class Canvas:
 
     def caption(self, left: str, right: str, below: Sequence[str]) -> None:
         """Write what the picture shows: two texts at the top, and a list below them, of which as much as there is room for."""
-        self._pygame.draw.rect(self._surface, PAPER, (0, 0, WIDTH * _FINE, _CAPTION * _FINE))
+        self._pygame.draw.rect(self._surface, PAPER, (0, 0, self._width, _CAPTION * _FINE))
         margin = 12 * _FINE
         self._surface.blit(self._text(left, INK, 16), (margin, 6 * _FINE))
         image = self._text(right, INK, 16)
-        self._surface.blit(image, (WIDTH * _FINE - margin - image.get_width(), 6 * _FINE))
+        self._surface.blit(image, (self._width - margin - image.get_width(), 6 * _FINE))
         for shown in range(len(below), -1, -1):
             rest = [f"and {len(below) - shown} more"] if shown < len(below) else []
             image = self._text("    ".join([*below[:shown], *rest]), FAINT, 13)
-            if image.get_width() <= WIDTH * _FINE - 2 * margin:
+            if image.get_width() <= self._width - 2 * margin:
                 break
         self._surface.blit(image, (margin, 27 * _FINE))
 
     def picture(self) -> Picture:
-        """Copy what was painted, uint8 of shape (300, 720, 3)."""
-        small = self._pygame.transform.smoothscale(self._surface, (WIDTH, HEIGHT))
+        """Copy what was painted, uint8 of shape (height, width, 3)."""
+        small = self._pygame.transform.smoothscale(self._surface, self._size)
         return np.ascontiguousarray(np.transpose(self._pygame.surfarray.pixels3d(small), (1, 0, 2)))
 
     def _pixel(self, point: Point) -> Point:
-        return (point[0] - self._left) * self._scale, HEIGHT * _FINE - (point[1] - self._bottom) * self._scale
+        return (point[0] - self._left) * self._scale, self._height - (point[1] - self._bottom) * self._scale
 
     def _text(self, text: str, color: Color, pixels: int) -> Any:
         if pixels not in self._fonts:
@@ -148,6 +182,7 @@ class _Shot:
     gained: float = 0.0  # The return before the action.
     reward: float = 0.0
     cause: tuple[Record, int, Vector] | None = None  # The instance before the action, and the action.
+    age: int = 0  # How many actions of the episode came before.
 
 
 class Film:
@@ -174,12 +209,16 @@ class Film:
         self._cause: tuple[Record, int, Vector] | None = None
         self._last: _Shot | None = None
         self._unseen: deque[_Shot] = deque(maxlen=_LONGEST_FILM)
+        self._history: deque[Record] = deque(maxlen=_LONGEST_FILM)  # The state before each action of the episode.
+        self._age = 0
         if mode == "human":
             _open_display(_import_pygame())
 
     def begin(self, instance: Record) -> None:
         """Start an episode with this instance."""
         self._unseen.clear()
+        self._history.clear()
+        self._age = 0
         self._remember(_Shot(instance.copy()))
 
     def watch(self, instance: Record, branch: int, x: Vector) -> None:
@@ -189,7 +228,10 @@ class Film:
     def take(self, instance: Record, reward: float) -> None:
         """Note what the action led to."""
         gained = self._last.gained + self._last.reward if self._last else 0.0
-        self._remember(_Shot(instance.copy(), gained, reward, self._cause))
+        self._remember(_Shot(instance.copy(), gained, reward, self._cause, self._age))
+        if self._cause:
+            self._history.append(self._cause[0]["state"])
+            self._age += 1
 
     def show(self, instance: Record) -> Picture | list[Picture] | None:
         """Give what `WorldEnv.render` returns in this mode."""
@@ -204,9 +246,9 @@ class Film:
     def picture(self, instance: Record) -> Picture:
         """Draw the present state."""
         if self._last is None:
-            return self._paint(_Fields(instance), [], "", "")
+            return self._paint(_Fields(instance), _Shot(instance), [], [], finished=True)
         *past, _ = (frame.state for frame in self._frames(self._last))
-        return self._paint(_Fields(instance), past, *self._texts(self._last, True))
+        return self._paint(_Fields(instance), self._last, past, self._trail(self._last), finished=True)
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -230,7 +272,7 @@ class Film:
         """Show a picture in the window until it is time for the next one."""
         pygame = _import_pygame()
         if self._window is None:
-            self._window = pygame.display.set_mode((WIDTH, HEIGHT))
+            self._window = pygame.display.set_mode(self._world.picture)
             pygame.display.set_caption(f"reworld {self._world.name}")
             self._clock = pygame.time.Clock()
         pygame.surfarray.blit_array(self._window, np.transpose(picture, (1, 0, 2)))
@@ -242,14 +284,20 @@ class Film:
         """Paint every picture of a shot."""
         frames = self._frames(shot)
         states = [frame.state for frame in frames]
+        trail = self._trail(shot)
         for k in range(1 if shot.cause else 0, len(frames)):
-            yield self._paint(frames[k], states[:k], *self._texts(shot, k == len(frames) - 1))
+            yield self._paint(frames[k], shot, states[:k], trail, finished=k == len(frames) - 1)
 
     def _frames(self, shot: _Shot) -> list[Any]:
         """The instance before an action, after each sub-step, and at last."""
         if shot.cause is None:
             return [_Fields(shot.after)]
-        return [_Fields(frame) for frame in (shot.cause[0], *_substeps(self._world, *shot.cause)[:-1], shot.after)]
+        return [_Fields(frame) for frame in (shot.cause[0], *trace(self._world, *shot.cause)[:-1], shot.after)]
+
+    def _trail(self, shot: _Shot) -> list[Any]:
+        """The states before the actions that came before a shot's."""
+        end = len(self._history) - self._age + shot.age
+        return [_Fields(state) for state in islice(self._history, max(0, end - _LONGEST_TRAIL), max(0, end))]
 
     def _texts(self, shot: _Shot, finished: bool) -> tuple[str, str]:
         """What a caption says of the action and of the return."""
@@ -261,13 +309,16 @@ class Film:
         own = [f"{p.name} {value:.3g} {p.unit}" for p, value in zip(branch.parameters, x, strict=True)]
         return ", ".join([branch.name, *own]), gained
 
-    def _paint(self, instance: Any, past: Sequence[Any], action: str, gained: str) -> Picture:
-        self._canvas = self._canvas or Canvas()
-        self._canvas.past = past
+    def _paint(self, instance: Any, shot: _Shot, past: Sequence[Any], trail: Sequence[Any], *, finished: bool) -> Picture:
+        self._canvas = self._canvas or Canvas(self._world.picture)
+        self._canvas.past, self._canvas.trail = past, trail
+        self._canvas.action = shot.cause[1:] if shot.cause else None
         self._canvas.clear()
-        self._world.draw(self._canvas, instance.state, instance.configuration)
+        plain(self._world, self._world.draw)(self._canvas, instance.state, instance.configuration)
+        action, gained = self._texts(shot, finished)
         if instance.ended:
-            gained = f"{'success' if self._world.succeeded(instance.state, instance.configuration) else 'failure'}    {gained}"
+            succeeded = plain(self._world, self._world.succeeded)(instance.state, instance.configuration)
+            gained = f"{'success' if succeeded else 'failure'}    {gained}"
         values = [(parameter, getattr(instance.configuration, parameter.name)) for parameter in self._world.parameters]
         changed = [f"{p.name} {p.default:.4g} -> {value:.4g}" for p, value in values if value != p.default]
         self._canvas.caption(f"{self._world.name}    {action}", gained, changed or ["default configuration"])
@@ -288,24 +339,6 @@ class _Fields:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._record[name] = value
-
-
-def _substeps(world: World, instance: Record, branch: int, x: Vector) -> list[Record]:
-    """The instance after each sub-step of an action, from running it once more on a copy, uncompiled."""
-    if world.substep is None:
-        return []
-    copy = instance.copy()
-    seen: list[Record] = []
-    substep = world.substep
-
-    def watched(*arguments: Any) -> Any:
-        result = substep(*arguments)
-        seen.append(copy.copy())
-        return result
-
-    fields = _Fields(copy)
-    link(world.step, {substep: watched})(fields.state, branch, x, fields.configuration, fields.generator)
-    return seen
 
 
 def _import_pygame() -> ModuleType:

@@ -24,8 +24,10 @@ def action_space(world: World) -> "spaces.Tuple[Any] | spaces.Discrete[np.int64]
     return spaces.Tuple((choice, spaces.Tuple(_box(branch.parameters, np.float32) for branch in world.branches)))
 
 
-def observation_space(world: World) -> spaces.Box:
-    """The Box of all observations, float32 of shape (size of an observation,)."""
+def observation_space(world: World) -> "spaces.Box | spaces.Discrete[np.int64]":
+    """The Box of all observations, float32 of shape (size of an observation,); ``Discrete(S)`` for a finite world."""
+    if isinstance(world.observation, int):
+        return spaces.Discrete(world.observation)
     return _box(world.observation, np.float32)
 
 

@@ -105,7 +105,7 @@ def check_single_equals_batched(id: str) -> None:
 def check_compiled_equals_plain(id: str) -> None:
     """The compiled world and its plain Python source give the same bits."""
     env = _single(id)
-    plain = link(loops.step_single, replacements_for(env.world))
+    plain = link(loops.step_single, replacements_for(env.world), env.world.constants)
     env.action_space.seed(2)
     env.reset(seed=2)
     for t in range(25):
@@ -160,8 +160,9 @@ def check_observations_lie_in_their_space(id: str) -> None:
     """In random configurations too, every observation lies in the observation space."""
     batch = make_batch(id, 64, configuration="random")
     space = observation_space(batch.world)
+    low, high = (0, space.n - 1) if isinstance(space, gymnasium.spaces.Discrete) else (space.low, space.high)
     for observations, *_ in _batch_trajectory(batch):
-        inside = (observations >= space.low) & (observations <= space.high)
+        inside = ((observations >= low) & (observations <= high)).reshape(len(observations), -1)
         assert inside.all(), (
             f"Observation entries {sorted(set(np.nonzero(~inside)[1].tolist()))} of {id} leave the observation space: "
             f"{observations[~inside.all(axis=1)][:1]}."

@@ -14,12 +14,11 @@ from gymnasium.vector.utils import batch_space
 from reworld.configuration import Request, starting_configurations
 from reworld.engine import loops
 from reworld.engine.kernels import Instances, instances_of, kernels
-from reworld.environment import Observation, check_seed, describe_invalid_action, find_world, read_options
+from reworld.environment import Family, Observation, check_seed, describe_invalid_action, find_world, read_options
 from reworld.errors import InvalidOption
 from reworld.generator import seed_generator
 from reworld.rendering import Film
 from reworld.spaces import action_space, configuration_space, observation_space
-from reworld.world import World
 
 _AUTORESET = {
     AutoresetMode.DISABLED: loops.AUTORESET_DISABLED,
@@ -40,7 +39,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     its mask ``_key`` as is Gymnasium's custom; under same-step autoreset ``final_obs`` and ``final_info`` too.
 
     Args:
-        world: A world, or where to find one, as in ``"reworld.worlds.platform:WORLD"``.
+        world: A world or a family of worlds, or where to find it, as in ``"reworld.worlds.platform:WORLD"``.
         num_envs: Size of the batch.
         max_episode_steps: Steps after which an episode is truncated; None for never.
         autoreset_mode: A `gymnasium.vector.AutoresetMode` or its value.
@@ -48,6 +47,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         render_mode: None or ``"rgb_array"``.
         copy: Whether `step` returns fresh arrays. If False it returns the same ones each time, overwritten.
         threads: Over how many threads a step is spread. Worth it from about 1024 environments on.
+        family: What a family of worlds takes, such as ``n=6``.
 
     Raises:
         InvalidConfiguration: If `configuration` is none of this world.
@@ -59,7 +59,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
 
     def __init__(
         self,
-        world: World | str,
+        world: Family | str,
         num_envs: int = 1,
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
@@ -67,6 +67,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         render_mode: str | None = None,
         copy: bool = True,
         threads: int = 1,
+        **family: Any,
     ) -> None:
         for name, count in (("num_envs", num_envs), ("threads", threads), ("max_episode_steps", max_episode_steps or 1)):
             if count < 1:
@@ -79,7 +80,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             ) from None
         if render_mode not in {None, "rgb_array"}:
             raise InvalidOption(f"render_mode={render_mode!r}: a batch renders as 'rgb_array' or not at all.")
-        self.world = find_world(world)
+        self.world = find_world(world, **family)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.metadata = {
@@ -98,13 +99,13 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._film = None if render_mode is None else Film(self.world, render_mode)
         self._offsets = self.world.branch_offsets
         self._hybrid = bool(self._offsets[-1])
-        self._no_parameters = np.empty((num_envs, 0))
+        self._own = np.zeros((num_envs, max(len(branch.parameters) for branch in self.world.branches)))
         self._own_shapes = [(num_envs, len(branch.parameters)) for branch in self.world.branches] if self._hybrid else []
         self._instances = instances_of(self.world, num_envs)
         self._seeded = False
         self._running = False
         self._copy = copy
-        self._final_observations = np.zeros((num_envs, len(self.world.observation)), np.float32)
+        self._final_observations = np.zeros((num_envs, self.world.observation_size), self.world.observation_dtype)
         self._final_successes = np.zeros(num_envs, np.bool_)
         self._outputs = self._fresh_outputs()
         edges = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
@@ -148,14 +149,16 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         others_vary = self._configuration_varies and not chosen.all()
         self._configuration_varies = others_vary or "configuration" in options or not np.array_equal(starts[:, 0], starts[:, 1])
         self._note_configuration()
-        return observations, self._info(successes)
+        return self._shown(observations), self._info(successes)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take one action in every environment.
 
         Args:
             actions: An element of the batched action space: ``(branches, parameters)``, where the k-th array of
-                `parameters` has shape (num_envs, parameters of branch k); or just ``branches``.
+                `parameters` has shape (num_envs, parameters of branch k); or just ``branches``. The parameters of all
+                branches may also come as one array of shape (num_envs, number of them), which is fastest where branches
+                are many.
 
         Returns:
             Observations, float32 of shape (num_envs, size of an observation); rewards, float64, terminations and
@@ -173,17 +176,17 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
                 f"The episodes of environments {ended[:8].tolist()} have ended. "
                 "Call reset(options={'reset_mask': terminations | truncations}) first."
             )
-        branches, parameters = self._read_actions(actions)
+        branches = self._read_actions(actions)
         outputs = self._fresh_outputs() if self._copy else self._outputs
         before = self._constant_info
-        self._step_kernel(branches, parameters, outputs)
+        self._step_kernel(branches, outputs)
         observations, rewards, terminations, truncations, successes = self._outputs = outputs
         if self._configuration_varies:
             self._note_configuration()
         info = self._info(successes)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             self._add_final(info, before, terminations | truncations)
-        return observations, rewards, terminations, truncations, info
+        return self._shown(observations), rewards, terminations, truncations, info
 
     def render(self) -> tuple[np.ndarray[Any, Any], ...] | None:
         """Draw every environment.
@@ -230,7 +233,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._outputs = self._fresh_outputs() if self._copy else self._outputs
         observations, *_, successes = self._outputs
         self._kernels.observe_batch(self._instances, observations, successes)
-        return observations, self._info(successes)
+        return self._shown(observations), self._info(successes)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is compiled, and the threads."""
@@ -265,29 +268,32 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._instances["generator"][given] = generators
         self._seeded = True
 
-    def _read_actions(self, actions: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _read_actions(self, actions: Any) -> np.ndarray[Any, Any]:
+        """Check a batch of actions, note the parameters of the chosen branches, and return the branches."""
         try:
-            if self._hybrid:
-                choice, own = actions
-                shapes = [np.shape(part) for part in own]
-                parameters = np.concatenate(own, axis=1, dtype=np.float64)
-            else:
-                choice, shapes, parameters = actions, [], self._no_parameters
+            choice, parameters = actions if self._hybrid else (actions, ())
             branches = np.ascontiguousarray(choice)
+            shapes = self._own_shapes
+            if not (isinstance(parameters, np.ndarray) and parameters.shape == (self.num_envs, self._offsets[-1])):
+                shapes = [np.shape(part) for part in parameters]
+                parameters = np.concatenate(parameters, axis=1) if shapes else self._own
+            parameters = np.ascontiguousarray(parameters, None if parameters.dtype == np.float32 else np.float64)
         except (TypeError, ValueError) as error:
             raise InvalidAction(describe_invalid_action(self.world, actions, self.action_space)) from error
         if branches.shape != (self.num_envs,) or branches.dtype.kind not in "iu" or shapes != self._own_shapes:
             raise InvalidAction(describe_invalid_action(self.world, actions, self.action_space))
         branches = branches.astype(np.int64, copy=False)
-        illegal = self._kernels.first_illegal(branches, parameters, self._offsets)
+        illegal = self._kernels.first_out_of_range(branches, len(self.world.branches))
+        if illegal < 0 and self._hybrid:
+            illegal = self._kernels.choose_own(branches, parameters, self._offsets, self._own)
         if illegal >= 0:
             action = (int(branches[illegal]), parameters[illegal].tolist()) if self._hybrid else int(branches[illegal])
             reason = describe_invalid_action(self.world, action, self.single_action_space)
             raise InvalidAction(f"Environment {illegal}: {reason}")
-        return branches, parameters
+        return branches
 
-    def _step_kernel(self, branches: Any, parameters: Any, outputs: tuple[Any, ...]) -> None:
-        arrays = (self._instances, branches, parameters, *outputs, self._final_observations, self._final_successes)
+    def _step_kernel(self, branches: Any, outputs: tuple[Any, ...]) -> None:
+        arrays = (self._instances, branches, self._own, *outputs, self._final_observations, self._final_successes)
         if len(self._slices) == 1:
             self._step_part(self._starts, arrays)
             return
@@ -297,12 +303,11 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             pass
 
     def _step_part(self, starts: Any, arrays: tuple[Any, ...]) -> None:
-        instances, branches, parameters, *outputs = arrays
+        instances, branches, own, *outputs = arrays
         self._kernels.step_batch(
             instances,
             branches,
-            parameters,
-            self._offsets,
+            own,
             starts if self._configuration_varies else _AS_IT_IS,
             _AUTORESET[self.autoreset_mode],
             self._time_limit,
@@ -317,8 +322,12 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
 
     def _fresh_outputs(self) -> tuple[Any, ...]:
         n = self.num_envs
-        observations = np.empty((n, len(self.world.observation)), np.float32)
+        observations = np.empty((n, self.world.observation_size), self.world.observation_dtype)
         return observations, np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_), np.empty(n, np.bool_)
+
+    def _shown(self, observations: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Observations as the observation space has them: the state of a finite world is a number, not an array."""
+        return observations[:, 0] if isinstance(self.world.observation, int) else observations
 
     def _note_configuration(self) -> None:
         self._constant_info = {
@@ -338,7 +347,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         if len(indices):
             final_observations = np.zeros_like(self._final_observations)
             final_observations[indices] = self._final_observations[indices]
-            info["final_obs"] = final_observations
+            info["final_obs"] = self._shown(final_observations)
             info["final_info"] = {
                 **before,
                 "success": self._final_successes.copy(),

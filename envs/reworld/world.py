@@ -7,10 +7,14 @@ a batch of worlds is an array of records, and a saved state can be rolled forwar
 The functions of a world are plain Python over scalars. They are compiled by `reworld.engine`, and run uncompiled,
 with the same results, under a debugger (``NUMBA_DISABLE_JIT=1``). They may call other functions of their module,
 ``math``, and the draws `reworld.generator.uniform` and `normal`.
+
+A *family* of worlds is a function that returns a `World`: what its arguments fix, such as the size of a maze or a version
+without a fault, is among the world's `constants`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -69,7 +73,7 @@ class Branch:
     parameters: tuple[Quantity, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class World:
     """A parameterized-action MDP whose dynamics are a function of a configuration.
 
@@ -77,18 +81,24 @@ class World:
         name: CamelCase, as in the id ``reworld/<name>-v0``.
         parameters: Every parameter of the dynamics. Derived constants are computed in the functions, never stored.
         state: Names of the state's fields, all float64.
-        observation: The entries of the observation, float32, with the bounds that hold for every configuration.
+        observation: The entries of the observation, float32, with the bounds that hold for every configuration; or, for
+            a finite world, the number of its states, of which one, an integer, is the observation.
         branches: The discrete choices of an action.
         reset: ``reset(state, c, rng)`` writes an initial state under the configuration `c`.
         step: ``step(state, branch, x, c, rng) -> (reward, terminated)`` advances the state by one action, where `x`
-            holds the parameters of the chosen branch, float64, finite, and possibly outside their bounds.
-        observe: ``observe(state, c, out)`` writes the observation.
+            begins with the parameters of the chosen branch, float64, finite, and possibly outside their bounds.
+        observe: ``observe(state, c, out)`` writes the observation; that of a finite world to ``out[0]``.
         succeeded: ``succeeded(state, c)`` tells whether an episode that ends in this state is a success.
         draw: ``draw(canvas, state, c)`` paints a state on a `reworld.rendering.Canvas`, whose ``past`` holds the states
-            that the last action passed through.
+            that the last action passed through, and ``trail`` those after the actions before it.
         frames_per_second: Drawn frames per second of real time.
         substep: The function that `step` calls once per sub-step with the state as its first argument, if it has
             an inner loop: frames are drawn after each of its calls.
+        policy: ``policy(observation) -> (branch, x)`` plays the default configuration competently, by rules that a reader
+            can follow: proof that the world can be solved, and a measure for those who learn to.
+        tabulate: ``tabulate(c, kernel, rewards, start)`` fills in the exact model of a finite world: see `reworld.finite`.
+        constants: What stands in place of the global values of these names in the functions above.
+        picture: Width and height of a drawing, in pixels.
 
     Raises:
         InvalidWorld: If two names of a table are equal, or a parameter's default lies outside its bounds.
@@ -97,7 +107,7 @@ class World:
     name: str
     parameters: tuple[Parameter, ...]
     state: tuple[str, ...]
-    observation: tuple[Quantity, ...]
+    observation: tuple[Quantity, ...] | int
     branches: tuple[Branch, ...]
     reset: Callable[[Record, Record, Generator], None]
     step: Callable[[Record, int, Vector, Record, Generator], tuple[float, bool]]
@@ -106,18 +116,22 @@ class World:
     draw: Callable[[Any, Record, Record], None]
     frames_per_second: int
     substep: Callable[..., Any] | None = None
+    policy: Callable[[Any], tuple[int, tuple[float, ...]]] | None = None
+    tabulate: Callable[[Record, Any, Any, Any], None] | None = None
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    picture: tuple[int, int] = (720, 300)
 
     def __post_init__(self) -> None:
         """Refuse tables that contradict themselves."""
         tables = {
             "parameters": [parameter.name for parameter in self.parameters],
             "state fields": list(self.state),
-            "observations": [entry.name for entry in self.observation],
+            "observations": [] if isinstance(self.observation, int) else [entry.name for entry in self.observation],
             "branches": [branch.name for branch in self.branches],
         }
         for kind, names in tables.items():
-            for name in names:
-                if names.count(name) > 1:
+            for name, count in Counter(names).items():
+                if count > 1:
                     raise InvalidWorld(f"{self.name} has two {kind} called {name!r}: give each its own name.")
         for parameter in self.parameters:
             if not parameter.low <= parameter.default <= parameter.high:
@@ -126,10 +140,32 @@ class World:
                     f"bounds [{parameter.low}, {parameter.high}]."
                 )
 
+    def __eq__(self, other: object) -> bool:
+        """Whether two worlds are made of the same functions, tables and constants."""
+        return isinstance(other, World) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.step, self.parameters, len(self.branches)))
+
+    def _key(self) -> tuple[Any, ...]:
+        arrays = {name: np.asarray(value) for name, value in self.constants.items()}
+        constants = {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+        return *(getattr(self, each.name) for each in fields(self) if each.name != "constants"), constants
+
     @property
     def default_configuration(self) -> Vector:
         """The default of every parameter, float64 of shape (number of parameters,)."""
         return np.array([parameter.default for parameter in self.parameters])
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers an observation is made of."""
+        return 1 if isinstance(self.observation, int) else len(self.observation)
+
+    @property
+    def observation_dtype(self) -> "np.dtype[np.int64] | np.dtype[np.float32]":
+        """The type of those numbers: int64 for a finite world, else float32."""
+        return np.dtype(np.int64) if isinstance(self.observation, int) else np.dtype(np.float32)
 
     @property
     def state_dtype(self) -> np.dtype[np.void]:

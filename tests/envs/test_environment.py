@@ -54,7 +54,7 @@ def platform_action(branch: int, parameter: Any) -> Any:
         (lambda: WorldEnv("reworld.worlds.platfrm:WORLD"), InvalidWorld, "There is no world 'reworld.worlds.platfrm:WORLD'"),
         (lambda: WorldEnv("reworld.worlds.platform"), InvalidWorld, "name it as 'package.module:NAME'"),
         (lambda: WorldEnv(""), InvalidWorld, "There is no world ''"),
-        (lambda: WorldEnv("reworld.worlds.platform:RUN"), InvalidWorld, "is a int, not a reworld.World"),
+        (lambda: WorldEnv("reworld.worlds.platform:RUN"), InvalidWorld, "is a int, neither a reworld.World nor a function"),
         (lambda: WorldEnv(PLATFORM, render_mode="ascii"), InvalidOption, "'ascii'"),
         (lambda: started().render(), InvalidOption, "render_mode='rgb_array'"),
         (lambda: WorldEnv(PLATFORM).step(platform_action(0, [1.0])), ResetNeeded, "Call reset() first."),

@@ -21,10 +21,11 @@ class Replay:
     observations: np.ndarray
     rewards: np.ndarray
     terminated: np.ndarray
+    substeps: np.ndarray
     draws_used: np.ndarray
 
 
-def replay(world: World, file: str, fields: dict[str, str], forget_rounding: bool) -> Replay:
+def replay(world: World, file: str, fields: dict[str, str], forget_rounding: bool, shared_parameter: bool = False) -> Replay:
     """Take every recorded action, with the recorded draws in place of random ones.
 
     Args:
@@ -32,17 +33,21 @@ def replay(world: World, file: str, fields: dict[str, str], forget_rounding: boo
         file: Name in ``tests/golden``.
         fields: The world's state fields by the recorded names.
         forget_rounding: Whether to set the state to the recorded one before every step, not once per episode.
+        shared_parameter: Whether all branches were recorded to take the same parameters.
+
+    Returns:
+        What happened, with one column of `states` for each field, in the order given.
     """
     recorded = dict(np.load(FOLDER / file))
     columns = {name: list(recorded["state_names"]).index(column) for column, name in fields.items()}
     steps = len(recorded["action_id"])
     most = int(np.diff(recorded["draw_start"]).max())
-    instances = instances_of(world, 1, recorded_draws=most)
+    instances = instances_of(world, 1, recorded_draws=max(1, most))
     instances["configuration"]["values"] = world.default_configuration
     instance, step = instances[0], kernels(world, recorded=True).step_single
     offsets = world.branch_offsets
-    states = np.empty((steps, len(columns) + 1))
-    observations = np.empty((steps, len(world.observation)))
+    states, substeps = np.empty((steps, len(columns))), np.ones(steps)
+    observations = np.empty((steps, world.observation_size))
     rewards, terminated, draws_used = np.empty(steps), np.empty(steps, bool), np.empty(steps, int)
     for episode, (first, last) in enumerate(zip(recorded["ep_start"][:-1], recorded["ep_start"][1:], strict=True)):
         for t in range(first, last):
@@ -54,8 +59,40 @@ def replay(world: World, file: str, fields: dict[str, str], forget_rounding: boo
             instance["generator"]["draws"][: len(draws)] = draws
             instance["generator"]["position"] = 0
             branch = int(recorded["action_id"][t])
-            x = recorded["action_params"][t, offsets[branch] : offsets[branch + 1]].copy()
+            own = slice(None) if shared_parameter else slice(offsets[branch], offsets[branch + 1])
+            x = recorded["action_params"][t, own].copy()
             rewards[t], terminated[t], _ = step(instances, branch, x, observations[t])
-            states[t] = [*(instance["state"][name] for name in columns), instance["state"]["substeps"]]
+            states[t] = [instance["state"][name] for name in columns]
+            if "substeps" in world.state:
+                substeps[t] = instance["state"]["substeps"]
             draws_used[t] = instance["generator"]["position"]
-    return Replay(recorded, states, observations, rewards, terminated, draws_used)
+    return Replay(recorded, states, observations, rewards, terminated, substeps, draws_used)
+
+
+def replay_resets(world: World, file: str, fields: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Begin every recorded episode that began with a reset, with the recorded draws in place of random ones.
+
+    Args:
+        world: At its default configuration.
+        file: Name in ``tests/golden``.
+        fields: The world's state fields by the recorded names.
+
+    Returns:
+        The states with one column for each field, what was recorded of them, the observations, and what was recorded of them.
+    """
+    recorded = dict(np.load(FOLDER / file))
+    columns = [list(recorded["state_names"]).index(column) for column in fields]
+    starts = recorded["reset_draw_start"]
+    instances = instances_of(world, 1, recorded_draws=max(1, int(np.diff(starts).max())))
+    instances["configuration"]["values"] = world.default_configuration
+    reset = kernels(world, recorded=True).reset_batch
+    episodes = np.flatnonzero(recorded["ep_from_reset"])
+    states = np.empty((len(episodes), len(columns)))
+    observations = np.empty((len(episodes), world.observation_size))
+    for row, episode in enumerate(episodes):
+        draws = recorded["reset_draw_value"][starts[episode] : starts[episode + 1]]
+        instances[0]["generator"]["draws"][: len(draws)] = draws
+        reset(instances, np.ones(1, np.bool_), np.empty((1, 2, 0)), observations[row : row + 1], np.empty(1, np.bool_))
+        assert instances[0]["generator"]["position"] == len(draws)
+        states[row] = [instances[0]["state"][name] for name in fields.values()]
+    return states, recorded["init_state"][episodes][:, columns], observations, recorded["init_obs"][episodes]

@@ -3,4 +3,5 @@
 - `linking`: joins a loop with the functions of a world, and compiles the result.
 - `loops`: what happens to an instance of a world: reset, step, autoreset.
 - `kernels`: the compiled loops of one world, and the records they work on.
+- `tracing`: the states between two steps, for those who draw them.
 """

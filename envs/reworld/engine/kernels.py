@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from reworld.engine import loops
-from reworld.engine.linking import Function, compile_linked
+from reworld.engine.linking import Function, compile_linked, link
 from reworld.generator import (
     GENERATOR_DTYPE,
     begin_episode,
@@ -32,7 +32,8 @@ class Kernels:
     observe_batch: Function
     step_batch: Function
     step_single: Function
-    first_illegal: Function
+    first_out_of_range: Function
+    choose_own: Function
 
 
 def replacements_for(world: World) -> dict[Any, Function]:
@@ -57,12 +58,24 @@ def kernels(world: World, recorded: bool = False) -> Kernels:
     if recorded:
         replacements |= {begin_episode: begin_recorded_episode, uniform: recorded_uniform, normal: recorded_normal}
     return Kernels(
-        reset_batch=compile_linked(loops.reset_batch, replacements, world.name),
-        observe_batch=compile_linked(loops.observe_batch, replacements, world.name),
-        step_batch=compile_linked(loops.step_batch, replacements, world.name),
-        step_single=compile_linked(loops.step_single, replacements, world.name),
-        first_illegal=compile_linked(loops.first_illegal, {}, "any"),
+        reset_batch=compile_linked(loops.reset_batch, replacements, world.name, world.constants),
+        observe_batch=compile_linked(loops.observe_batch, replacements, world.name, world.constants),
+        step_batch=compile_linked(loops.step_batch, replacements, world.name, world.constants),
+        step_single=compile_linked(loops.step_single, replacements, world.name, world.constants),
+        first_out_of_range=compile_linked(loops.first_out_of_range, {}, "any"),
+        choose_own=compile_linked(loops.choose_own, {}, "any"),
     )
+
+
+@lru_cache
+def plain(world: World, function: Function) -> Function:
+    """Give one of a world's functions its constants, for a call from Python.
+
+    Args:
+        world: Whose function.
+        function: One of its fields.
+    """
+    return link(function, {}, world.constants) if world.constants else function
 
 
 def instances_of(world: World, count: int, recorded_draws: int = 0) -> Instances:

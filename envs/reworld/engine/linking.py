@@ -7,7 +7,7 @@ plain Python, which runs as it is or is handed to a compiler.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MappingProxyType
 from typing import Any
 
 import numba
@@ -20,14 +20,17 @@ Function = Callable[..., Any]
 # All is inlined, so that a state stays in registers: a sixth of the time of a Platform step.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False, "forceinline": True}
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
-def link(function: Function, replacements: Mapping[Any, Function]) -> Function:
-    """Copy a function and all that it calls by global name, with some functions replaced.
+
+def link(function: Function, replacements: Mapping[Any, Function], constants: Mapping[str, Any] = _NONE) -> Function:
+    """Copy a function and all that it calls by global name, with some functions and values replaced.
 
     Args:
         function: A plain function of a module, without a closure.
         replacements: Which function stands in place of which, found by identity anywhere below `function`. One that is
             a closure is put in as it is.
+        constants: What stands in place of the global values of these names.
 
     Returns:
         A plain function; the given one is left as it was.
@@ -35,10 +38,12 @@ def link(function: Function, replacements: Mapping[Any, Function]) -> Function:
     Raises:
         TypeError: If a function below is a closure or calls itself.
     """
-    return _rebuild(function, replacements, _keep)
+    return _rebuild(function, replacements, constants, _keep)
 
 
-def compile_linked(function: Function, replacements: Mapping[Any, Function], name: str) -> Function:
+def compile_linked(
+    function: Function, replacements: Mapping[Any, Function], name: str, constants: Mapping[str, Any] = _NONE
+) -> Function:
     """Link a function as `link` does, and compile it for the CPU, cached on disk.
 
     Numba names a cache file by the function's module, name and line, and looks at no other source file. Therefore the
@@ -48,6 +53,7 @@ def compile_linked(function: Function, replacements: Mapping[Any, Function], nam
         function: The entry point.
         replacements: As in `link`.
         name: Readable part of the cache file's name.
+        constants: As in `link`.
 
     Returns:
         A compiled function that releases the global interpreter lock; where Numba is disabled, plain Python.
@@ -59,7 +65,7 @@ def compile_linked(function: Function, replacements: Mapping[Any, Function], nam
         digests[id(compiled)] = hashlib.sha256(repr((_OPTIONS, _describe(linked, digests))).encode()).hexdigest()
         return compiled
 
-    compiled: Any = _rebuild(function, replacements, compile_one)
+    compiled: Any = _rebuild(function, replacements, constants, compile_one)
     if not hasattr(compiled, "py_func"):
         return compiled
     entry = compiled.py_func
@@ -71,7 +77,12 @@ def _keep(linked: FunctionType) -> Function:
     return linked
 
 
-def _rebuild(function: Function, replacements: Mapping[Any, Function], finish: Callable[[FunctionType], Function]) -> Function:
+def _rebuild(
+    function: Function,
+    replacements: Mapping[Any, Function],
+    constants: Mapping[str, Any],
+    finish: Callable[[FunctionType], Function],
+) -> Function:
     done: dict[Function, Function] = {}
     under_way: list[Function] = []
 
@@ -89,7 +100,7 @@ def _rebuild(function: Function, replacements: Mapping[Any, Function], finish: C
         scope: dict[str, Any] = {"__name__": target.__module__}
         for name in sorted(_names(target.__code__)):
             if name in target.__globals__:
-                value = target.__globals__[name]
+                value = constants.get(name, target.__globals__[name])
                 scope[name] = rebuild(value) if isinstance(value, FunctionType) else value
         copy = FunctionType(target.__code__, scope, target.__name__, target.__defaults__)
         copy.__kwdefaults__ = target.__kwdefaults__

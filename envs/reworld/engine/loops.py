@@ -119,38 +119,54 @@ def observe_batch(instances: Any, observations: Any, successes: Flags) -> None:
         world_observe(instance.state, instance.configuration, observations[i])
 
 
-def first_illegal(branches: Integers, parameters: Matrix, offsets: Integers) -> int:
-    """Find an action that no world can take: a branch out of range, or a parameter of it that is not finite.
+def first_out_of_range(branches: Integers, count: int) -> int:
+    """Find a branch that a world has not.
 
     Args:
         branches: Shape (n,).
-        parameters: The parameters of all branches, shape (n, number of them).
-        offsets: See `World.branch_offsets`.
+        count: How many branches there are.
 
     Returns:
-        The index of the first such action, or -1.
+        The index of the first such, or -1.
     """
     # A loop without a way out runs many at a time, and finds nothing wrong nearly always.
     in_range = True
     for i in range(len(branches)):
-        in_range &= (branches[i] >= 0) & (branches[i] < len(offsets) - 1)
-    if in_range and parameters.shape[1] == 0:
+        in_range &= (branches[i] >= 0) & (branches[i] < count)
+    if in_range:
         return -1
     for i in range(len(branches)):
-        branch = branches[i]
-        if branch < 0 or branch >= len(offsets) - 1:
+        if branches[i] < 0 or branches[i] >= count:
             return i
-        for k in range(offsets[branch], offsets[branch + 1]):
-            if not math.isfinite(parameters[i, k]):
+    return -1
+
+
+def choose_own(branches: Integers, parameters: Any, offsets: Integers, own: Matrix) -> int:
+    """Pick the parameters of the chosen branches, as long as they are finite.
+
+    Args:
+        branches: In range, shape (n,).
+        parameters: The parameters of all branches, float32 or float64 of shape (n, number of them).
+        offsets: See `World.branch_offsets`.
+        own: Shape (n, parameters of the branch that has most), written from the left.
+
+    Returns:
+        The index of the first environment with a parameter that is not finite, or -1.
+    """
+    for i in range(len(branches)):
+        start = offsets[branches[i]]
+        for k in range(offsets[branches[i] + 1] - start):
+            value = float(parameters[i, start + k])
+            if not math.isfinite(value):
                 return i
+            own[i, k] = value
     return -1
 
 
 def step_batch(
     instances: Any,
     branches: Integers,
-    parameters: Matrix,
-    offsets: Integers,
+    own: Matrix,
     starts: Any,
     autoreset: int,
     time_limit: int,
@@ -167,8 +183,7 @@ def step_batch(
     Args:
         instances: Shape (n,).
         branches: Shape (n,).
-        parameters: The parameters of all branches, shape (n, number of them); those of other branches are not read.
-        offsets: See `World.branch_offsets`.
+        own: The parameters of the chosen branches, see `choose_own`.
         starts: See `reset_batch`.
         autoreset: One of the three constants of this module.
         time_limit: Number of steps after which an episode is truncated.
@@ -189,9 +204,7 @@ def step_batch(
             terminations[i] = False
             truncations[i] = False
         else:
-            branch = branches[i]
-            x = parameters[i, offsets[branch] : offsets[branch + 1]]
-            reward, terminated, succeeded = advance(instance, branch, x, observations[i])
+            reward, terminated, succeeded = advance(instance, branches[i], own[i], observations[i])
             truncated = instance.elapsed >= time_limit
             instance.ended = terminated or truncated
             rewards[i] = reward

@@ -91,6 +91,12 @@ def observe(state: Record, c: Record, out: Any) -> None:
     out[3] = state.theta_dot
 
 
+def policy(observation: Any) -> tuple[int, tuple[float, ...]]:
+    """Push to where the pole leans and falls, a little also to where the cart drifts."""
+    x, x_dot, theta, theta_dot = observation
+    return int(0.15 * x + 0.3 * x_dot + 3.0 * theta + theta_dot > 0.0), ()
+
+
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
     """Paint the track with its ends, the cart, the pole with its limits of lean, and the wind."""
     length, axle = 2.0 * c.half_length, (state.x, 0.3)
@@ -142,4 +148,5 @@ WORLD = World(
     succeeded=succeeded,
     draw=draw,
     frames_per_second=50,
+    policy=policy,
 )
