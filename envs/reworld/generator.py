@@ -1,6 +1,6 @@
 """The random numbers of a world: a counter-based generator, Philox4x32-10.
 
-A draw is a pure function of (seed, episode, index of the draw in the episode), so a trajectory depends neither on how many
+A draw is a pure function of seed, episode and the draws before it in the episode, so a trajectory depends neither on how many
 environments run beside it nor on how many threads run them. Salmon, Moraes, Dror, Shaw: "Parallel random numbers:
 as easy as 1, 2, 3", SC 2011. The source runs compiled and as plain Python, with the same bits.
 
@@ -21,14 +21,32 @@ GENERATOR_DTYPE: np.dtype[np.void] = np.dtype(
         ("seed_high", np.int64),
         ("episode", np.int64),
         ("block", np.int64),
-        ("spare_uniform", np.float64),
-        ("spare_normal", np.float64),
+        ("spare_first", np.int64),
+        ("spare_second", np.int64),
     ],
     align=True,
 )
-"""Seed in two halves of 32 bits, number of the episode, its next block, and the unused half of the last pair (NaN: none)."""
+"""Seed in two halves of 32 bits, number of the episode, its next block, and the unused half of the last one (-1: none)."""
 
 _WORD = 0xFFFFFFFF
+
+# The ziggurat: 256 layers of equal area under the normal density. Layer k reaches from 0 to _EDGES[k], and the density
+# rises over it from _DENSITIES[k] to _DENSITIES[k + 1]; layer 0 is the base with the tail beyond _TAIL. Marsaglia, Tsang,
+# "The ziggurat method for generating random variables", Journal of Statistical Software 5, 2000, as mended by Doornik (2005).
+_TAIL = 3.6541528853610088
+
+
+def _ziggurat() -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    density = math.exp(-0.5 * _TAIL * _TAIL)
+    area = _TAIL * density + math.sqrt(0.5 * math.pi) * math.erfc(_TAIL / math.sqrt(2.0))
+    edges, densities = [area / density, _TAIL], [0.0, density]
+    while len(edges) < 256:
+        densities.append(densities[-1] + area / edges[-1])
+        edges.append(math.sqrt(-2.0 * math.log(densities[-1])))
+    return np.array([*edges, 0.0]), np.array([*densities, 1.0])
+
+
+_EDGES, _DENSITIES = _ziggurat()
 
 
 def seed_generator(rng: Generator, seed: Any) -> None:
@@ -47,41 +65,59 @@ def begin_episode(rng: Generator) -> None:
     """Move on to the first draw of the next episode."""
     rng.episode += 1
     rng.block = 0
-    rng.spare_uniform = math.nan
-    rng.spare_normal = math.nan
+    rng.spare_first = -1
 
 
 def uniform(rng: Generator, low: float, high: float) -> float:
     """Draw from the uniform distribution on [low, high); rounding can give `high` itself, about once in 2**53 draws."""
-    fraction = rng.spare_uniform
-    if math.isnan(fraction):
-        fraction, rng.spare_uniform = _two_fractions(rng)
-    else:
-        rng.spare_uniform = math.nan
-    return low + (high - low) * fraction
+    return low + (high - low) * _fraction(rng)
 
 
 def normal(rng: Generator, mean: float, deviation: float) -> float:
-    """Draw from the normal distribution, by Box and Muller's pairs."""
-    standard = rng.spare_normal
-    if math.isnan(standard):
-        first, second = _two_fractions(rng)
-        radius = math.sqrt(-2.0 * math.log(1.0 - first))
-        angle = 2.0 * math.pi * second
-        standard = radius * math.cos(angle)
-        rng.spare_normal = radius * math.sin(angle)
-    else:
-        rng.spare_normal = math.nan
-    return mean + deviation * standard
+    """Draw from the normal distribution, by the ziggurat method."""
+    while True:
+        first, second = _two_words(rng)
+        layer = first & 0xFF
+        # 53 bits that have no part in the choice of the layer, as a number in [-1, 1).
+        x = ((first >> 8) * 536870912 + (second >> 3)) * (1.0 / 4503599627370496.0) - 1.0
+        x *= _EDGES[layer]
+        if abs(x) < _EDGES[layer + 1]:
+            break
+        if layer == 0:
+            x = math.copysign(_beyond_the_tail(rng), x)
+            break
+        height = _DENSITIES[layer] + (_DENSITIES[layer + 1] - _DENSITIES[layer]) * _fraction(rng)
+        if height < math.exp(-0.5 * x * x):
+            break
+    return mean + deviation * x
 
 
-def _two_fractions(rng: Generator) -> tuple[float, float]:
-    """Two numbers in [0, 1) of 53 bits each, from the next block of the episode."""
+def _beyond_the_tail(rng: Generator) -> float:
+    """Draw from the normal distribution, given that it exceeds `_TAIL` (Marsaglia, 1964)."""
+    while True:
+        beyond = -math.log(1.0 - _fraction(rng)) / _TAIL
+        if -2.0 * math.log(1.0 - _fraction(rng)) > beyond * beyond:
+            return _TAIL + beyond
+
+
+def _fraction(rng: Generator) -> float:
+    """A number in [0, 1) of 53 bits."""
+    first, second = _two_words(rng)
+    return ((first >> 5) * 67108864 + (second >> 6)) * (1.0 / 9007199254740992.0)
+
+
+def _two_words(rng: Generator) -> tuple[int, int]:
+    """Two words of 32 bits: a half of the next block of the episode, or what is left of the last one."""
+    if rng.spare_first >= 0:
+        first, second = int(rng.spare_first), int(rng.spare_second)
+        rng.spare_first = -1
+        return first, second
     block, episode = int(rng.block), int(rng.episode)
-    a, b, c, d = philox(block & _WORD, block >> 32, episode & _WORD, episode >> 32, int(rng.seed_low), int(rng.seed_high))
+    first, second, rng.spare_first, rng.spare_second = philox(
+        block & _WORD, block >> 32, episode & _WORD, episode >> 32, int(rng.seed_low), int(rng.seed_high)
+    )
     rng.block = block + 1
-    unit = 1.0 / 9007199254740992.0
-    return ((a >> 5) * 67108864 + (b >> 6)) * unit, ((c >> 5) * 67108864 + (d >> 6)) * unit
+    return first, second
 
 
 def philox(c0: int, c1: int, c2: int, c3: int, k0: int, k1: int) -> tuple[int, int, int, int]:

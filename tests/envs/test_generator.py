@@ -11,6 +11,9 @@ from scipy import stats
 
 from reworld.engine.linking import Function, compile_linked
 from reworld.generator import (
+    _DENSITIES,
+    _EDGES,
+    _TAIL,
     GENERATOR_DTYPE,
     begin_episode,
     begin_recorded_episode,
@@ -112,15 +115,30 @@ class TestDraws:
         assert (sample >= -2.0).all()
         assert (sample < 3.0).all()
 
-    @given(st.floats(-1e9, 1e9), st.floats(0.0, 1e9), st.floats(0.0, 1.0, exclude_max=True))
-    def test_uniform_leaves_no_bounds_by_rounding(self, low: float, width: float, fraction: float) -> None:
+    @given(st.floats(-1e9, 1e9), st.floats(0.0, 1e9), WORDS, WORDS)
+    def test_uniform_leaves_no_bounds_by_rounding(self, low: float, width: float, first: int, second: int) -> None:
         rng = seeded(0)[0]
-        rng.spare_uniform = fraction
+        rng.spare_first, rng.spare_second = first, second
         assert low <= uniform(rng, low, low + width) <= low + width
 
     def test_normal_is_normal(self) -> None:
-        sample = draws(draw_normals, seed=3, count=100_000)
+        sample = draws(draw_normals, seed=3, count=1_000_000)
         assert stats.kstest(sample, stats.norm(5.0, 2.0).cdf).pvalue > 0.01
+
+    def test_normal_is_normal_far_out(self) -> None:
+        # Beyond 3.654 another method draws; 516 of two million are expected there.
+        sample = np.abs((draws(draw_normals, seed=5, count=2_000_000) - 5.0) / 2.0)
+        tail = sample[sample > _TAIL]
+        expected = 2.0 * stats.norm.sf(_TAIL)
+        assert stats.binomtest(len(tail), len(sample), expected).pvalue > 0.01
+        assert stats.kstest(tail, lambda x: 1.0 - 2.0 * stats.norm.sf(x) / expected).pvalue > 0.01
+
+    def test_the_layers_of_the_ziggurat_have_equal_areas(self) -> None:
+        areas = _EDGES[1:-1] * np.diff(_DENSITIES)[1:]
+        tail = stats.norm.sf(_TAIL) * math.sqrt(2.0 * math.pi)
+        np.testing.assert_allclose(areas, _EDGES[1] * _DENSITIES[1] + tail, rtol=1e-10)
+        np.testing.assert_allclose(_EDGES[0] * _DENSITIES[1], areas[0], rtol=1e-10)
+        np.testing.assert_allclose(_DENSITIES[1:], np.exp(-0.5 * _EDGES[1:] ** 2), rtol=1e-10)
 
     @both_draws
     def test_successive_draws_are_uncorrelated(self, draw: Function) -> None:
