@@ -112,11 +112,11 @@ def check_compiled_equals_plain(id: str) -> None:
         action = env.action_space.sample()
         branch, x = env.read_action(action)
         instances = np.array([env.get_state()]).view(np.recarray)
-        observation = np.empty(env.observation_space.shape or (), np.float32)
+        observation = np.empty(env.world.observation_size, env.world.observation_dtype)
         with np.errstate(all="ignore"):
             outcome = plain(instances, branch, x, observation)
         found = env.step(action)
-        _assert_same((*found[:3], found[4]["success"]), (observation, *outcome), f"Compiled step {t}")
+        _assert_same((np.ravel(found[0]), *found[1:3], found[4]["success"]), (observation, *outcome), f"Compiled step {t}")
         _assert_same(env.get_state()["state"].tolist(), instances[0]["state"].tolist(), f"The state after compiled step {t}")
         if found[2]:
             env.reset()
@@ -191,8 +191,9 @@ def check_illegal_actions(id: str) -> None:
     illegal: list[Any] = [None, "left", branches, -1, 0.5, (), (branches, ()), (0, ()), (-1, legal), np.zeros(99)]
     if isinstance(env.action_space, gymnasium.spaces.Tuple):
         own = legal[1]
-        illegal += [(0, [box[:-1] for box in own]), (0, [np.append(box, 0.0) for box in own])]
-        illegal += [(0, [np.full_like(box, value) for box in own]) for value in (np.nan, np.inf) if own[0].size]
+        choice = next(k for k, box in enumerate(own) if box.size)
+        illegal += [(choice, [box[:-1] for box in own]), (choice, [np.append(box, 0.0) for box in own])]
+        illegal += [(choice, [np.full_like(box, value) for box in own]) for value in (np.nan, np.inf)]
     env.reset(seed=0)
     before = env.get_state().tobytes()
     for action in illegal:
