@@ -14,7 +14,9 @@ from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode
 from scipy.stats import bootstrap
 
+from reworld.policies import rules_of
 from reworld.vector import WorldVectorEnv
+from reworld.world import World
 
 Array = np.ndarray[Any, Any]
 
@@ -54,6 +56,30 @@ class RandomAgent:
         return self._action_space.sample()
 
 
+class ScriptedAgent:
+    """Play by the rules that a world brings with it, `reworld.World.policy`.
+
+    Args:
+        world: Which one.
+
+    Raises:
+        InvalidOption: If it brings none.
+    """
+
+    def __init__(self, world: World) -> None:
+        self._rules = rules_of(world)
+        self._offsets = world.branch_offsets
+
+    def act(self, observations: Array, *, deterministic: bool = True) -> Any:
+        """Choose actions, one environment after the other."""
+        branches = np.zeros(len(observations), np.int64)
+        rows = np.zeros((len(observations), self._offsets[-1]), np.float32)
+        for i, observation in enumerate(observations):
+            branches[i], x = self._rules(observation)
+            rows[i, self._offsets[branches[i]] :][: len(x)] = x
+        return (branches, rows) if self._offsets[-1] else branches
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What came out of an evaluation.
@@ -75,12 +101,13 @@ class Evaluation:
     successes: tuple[bool, ...]
 
 
-def make_batch(environment: str, num_envs: int) -> WorldVectorEnv:
+def make_batch(environment: str, num_envs: int, **arguments: Any) -> WorldVectorEnv:
     """Make a native batch of environments, with same-step autoreset.
 
     Args:
         environment: Id, such as ``"reworld/Platform-v0"``.
         num_envs: Size of the batch.
+        arguments: What else `WorldVectorEnv` or the world takes.
 
     Raises:
         gymnasium.error.Error: If there is no such environment, or it is not one of reworld.
@@ -89,7 +116,11 @@ def make_batch(environment: str, num_envs: int) -> WorldVectorEnv:
     if spec is not None and spec.vector_entry_point != "reworld.vector:WorldVectorEnv":
         raise Error(f"{environment} is no environment of reworld: give an id such as 'reworld/Platform-v0'.")
     batch = gymnasium.make_vec(
-        environment, num_envs=num_envs, vectorization_mode="vector_entry_point", autoreset_mode=AutoresetMode.SAME_STEP
+        environment,
+        num_envs=num_envs,
+        vectorization_mode="vector_entry_point",
+        autoreset_mode=AutoresetMode.SAME_STEP,
+        **arguments,
     )
     return cast(WorldVectorEnv, batch)
 

@@ -22,14 +22,29 @@ def scripted_policy(world: World) -> Callable[[Any], Any]:
     Raises:
         InvalidOption: If the world has no policy.
     """
-    if world.policy is None:
-        raise InvalidOption(f"{world.name} has no scripted policy: give it one, as World(…, policy=…).")
-    policy = plain(world, world.policy)
+    rules = rules_of(world)
 
     def act(observation: Any) -> Any:
-        return compose_action(world, *policy(observation))
+        return compose_action(world, *rules(observation))
 
     return act
+
+
+def rules_of(world: World) -> Callable[[Any], tuple[int, tuple[float, ...]]]:
+    """Take a world's own rules.
+
+    Args:
+        world: Whose.
+
+    Returns:
+        A function from an observation to a branch and the parameters of that branch.
+
+    Raises:
+        InvalidOption: If the world has no policy.
+    """
+    if world.policy is None:
+        raise InvalidOption(f"{world.name} has no scripted policy: give it one, as World(…, policy=…).")
+    return plain(world, world.policy)
 
 
 def compose_action(world: World, branch: int, x: tuple[float, ...]) -> Any:

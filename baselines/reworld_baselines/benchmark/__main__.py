@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed``."""
+"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed`` or ``references``."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
-from reworld_baselines.benchmark import speed
+from reworld_baselines.benchmark import references, speed
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    tyro.extras.subcommand_cli_from_dict({"speed": _speed}, description=__doc__)
+    tyro.extras.subcommand_cli_from_dict({"speed": _speed, "references": _references}, description=__doc__)
 
 
 def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/speed.json")) -> None:
@@ -23,6 +23,17 @@ def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/spee
         output: Where to store all measurements, as JSON; a page with the tables is written beside it.
     """
     Console().print(Markdown(speed.to_markdown(speed.measure(seconds, rounds, output))))
+
+
+def _references(episodes: int = 10_000, output: Path = Path("runs/references.json"), only: str = "") -> None:
+    """What a random agent and a world's own rules reach.
+
+    Args:
+        episodes: How many, the same ones for both.
+        output: Where to store the result, as JSON; a page with the table is written beside it.
+        only: Measure only worlds whose id contains this.
+    """
+    Console().print(Markdown(references.to_markdown(references.measure(episodes, output, only))))
 
 
 if __name__ == "__main__":
