@@ -1,79 +1,168 @@
-"""Write the page of every world, `docs/worlds/*.md`, from its own file: what is documented there is not written twice."""
+"""Write the page of every world and their overview, ``docs/worlds/*.md``: ``python docs/make_world_pages.py``.
+
+A page is made from the world's own file and from what was measured of it: what is documented there is not written twice.
+"""
 
 import importlib
-from collections.abc import Sequence
+import inspect
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium
+from gymnasium.envs.registration import EnvSpec
 
 import reworld
 from reworld.environment import find_world
+from reworld.world import World
 
 FOLDER = Path(__file__).parent / "worlds"
-
-
-def page(id: str) -> str:
-    """Write the page of a registered world.
-
-    Args:
-        id: As it is registered.
-
-    Returns:
-        Markdown.
-    """
-    spec = gymnasium.spec(id)
-    reference = spec.kwargs["world"]
-    world = find_world(reference)
-    description = importlib.import_module(reference.partition(":")[0]).__doc__ or ""
-    image = f"../images/{world.name.lower()}.gif"
-    space = gymnasium.make(id).action_space
-    parts = [
-        f"# {world.name}",
-        f"![{world.name}]({image})",
-        description.strip().partition(": ")[2][:1].upper() + description.strip().partition(": ")[2][1:],
-        f"`gymnasium.make({id!r})`: {spec.max_episode_steps} steps at most; solved from a mean return of "
-        f"{spec.reward_threshold:g} on.",
-        "## Action",
-        f"`{space}`",
-        _table(
-            ("branch", "", "parameter", "low", "high", "unit", ""),
-            [
-                (f"{k} `{branch.name}`", branch.meaning, *cells)
-                for k, branch in enumerate(world.branches)
-                for cells in (
-                    [(f"`{p.name}`", f"{p.low:g}", f"{p.high:g}", p.unit, p.meaning) for p in branch.parameters] or [("",) * 5]
-                )
-            ],
-        ),
-        "## Observation",
-        f"float32, shape ({len(world.observation)},).",
-        _table(
-            ("", "name", "low", "high", "unit", ""),
-            [
-                (str(k), f"`{q.name}`", f"{q.low:.4g}", f"{q.high:.4g}", q.unit, q.meaning)
-                for k, q in enumerate(world.observation)
-            ],
-        ),
-        "## Configuration",
-        "Every parameter of the dynamics. Give some at `make`, as `configuration={…}`, or at a reset.",
-        _table(
-            ("parameter", "default", "low", "high", "unit", ""),
-            [(f"`{p.name}`", f"{p.default:.6g}", f"{p.low:.4g}", f"{p.high:.4g}", p.unit, p.meaning) for p in world.parameters],
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+REFERENCES = Path(__file__).parent / "results" / "references.json"
+_LONGEST = 32  # Rows that a table shows.
 
 
 def pages() -> dict[Path, str]:
     """Every page, by the file that it belongs in."""
     reworld.register_all()
-    ids = [id for id in gymnasium.registry if id.startswith("reworld/")]
-    return {FOLDER / f"{gymnasium.spec(id).name.lower()}.md": page(id) for id in ids}
+    modules: dict[str, list[EnvSpec]] = {}
+    for id, spec in gymnasium.registry.items():
+        if id.startswith("reworld/"):
+            modules.setdefault(spec.kwargs["world"].partition(":")[0], []).append(spec)
+    written = {FOLDER / f"{_stem(module)}.md": _page(module, specs) for module, specs in modules.items()}
+    return {**written, FOLDER / "index.md": _overview(modules)}
+
+
+def _stem(module: str) -> str:
+    return module.rpartition(".")[2]
+
+
+def _overview(modules: dict[str, list[EnvSpec]]) -> str:
+    parts = ["# Worlds", "Every picture is one episode of the world's own scripted policy, drawn by the environment."]
+    for module, specs in modules.items():
+        name, summary = _description(module)[:2]
+        ids = ", ".join(f"`{spec.id}`" for spec in specs)
+        parts += [f"## [{name}]({_stem(module)}.md)", f"{summary} {ids}", f"![{name}](../images/{_stem(module)}.gif)"]
+    names = "\n".join(_stem(module) for module in modules)
+    return "\n\n".join([*parts, f"```{{toctree}}\n:hidden:\n\n{names}\n```"]) + "\n"
+
+
+def _description(module: str) -> tuple[str, str, str]:
+    """The name of a world, its first sentence, and what else its file says of it."""
+    text = inspect.cleandoc(importlib.import_module(module).__doc__ or "")
+    head, _, rest = text.partition("\n\n")
+    name, _, summary = head.replace("\n", " ").partition(": ")
+    return name, summary[:1].upper() + summary[1:], rest
+
+
+def _page(module: str, specs: Sequence[EnvSpec]) -> str:
+    name, summary, rest = _description(module)
+    worlds = {spec.id: find_world(spec.kwargs["world"]) for spec in specs}
+    return (
+        "\n\n".join(
+            [
+                f"# {name}",
+                f"![{name}](../images/{_stem(module)}.gif)",
+                summary,
+                _versions(specs),
+                rest,
+                *_measured(worlds),
+                *_section("Action", worlds, _action),
+                *_section("Observation", worlds, _observation),
+                *_section("Configuration", worlds, _configuration),
+            ]
+        )
+        + "\n"
+    )
+
+
+def _versions(specs: Sequence[EnvSpec]) -> str:
+    rows = []
+    for spec in specs:
+        limit = "none but the world's own" if spec.max_episode_steps is None else f"{spec.max_episode_steps} steps"
+        threshold = "" if spec.reward_threshold is None else f"{spec.reward_threshold:g}"
+        rows.append((f"`gymnasium.make({spec.id!r})`", _family(spec), limit, threshold))
+    return _table(("", "arguments", "time limit", "solved from a mean return of"), rows)
+
+
+def _family(spec: EnvSpec) -> str:
+    module, _, name = spec.kwargs["world"].partition(":")
+    found = getattr(importlib.import_module(module), name)
+    if isinstance(found, World):
+        return ""
+    return ", ".join(f"`{argument.name}={argument.default!r}`" for argument in inspect.signature(found).parameters.values())
+
+
+def _measured(worlds: dict[str, World]) -> list[str]:
+    """What the references reach, if that was measured."""
+    if not REFERENCES.exists():
+        return []
+    outcome = json.loads(REFERENCES.read_text())
+    rows = []
+    for row in outcome["rows"]:
+        if row["world"] in worlds:
+            arguments = "".join(f", {key}={value}" for key, value in row["arguments"].items())
+            low, high = row["interval"]
+            result = f"{row['mean_return']:.3f} [{low:.3f}, {high:.3f}]"
+            rows.append((f"`{row['world']}`{arguments}", row["agent"], result, f"{100.0 * row['success_rate']:.1f} %"))
+    if not rows:
+        return []
+    table = _table(("", "agent", "mean return [95 % interval]", "success"), rows)
+    return [
+        "## What can be reached",
+        table,
+        f"{outcome['episodes']:,} episodes each: [how measured](../results/references.md).",
+    ]
+
+
+def _section(title: str, worlds: dict[str, World], describe: Callable[[World], list[str]]) -> list[str]:
+    """Describe every version, those that are alike together."""
+    versions: dict[tuple[str, ...], list[str]] = {}
+    for id, world in worlds.items():
+        versions.setdefault(tuple(describe(world)), []).append(id)
+    if len(versions) == 1:
+        return [f"## {title}", *next(iter(versions))]
+    parts = [f"## {title}"]
+    for description, ids in versions.items():
+        parts += [f"### {title} of {', '.join(f'`{id}`' for id in ids)}", *description]
+    return parts
+
+
+def _action(world: World) -> list[str]:
+    rows: list[tuple[str, ...]] = []
+    for k, branch in enumerate(world.branches):
+        own = [(f"`{p.name}`", f"{p.low:g}", f"{p.high:g}", p.unit, p.meaning) for p in branch.parameters] or [("",) * 5]
+        rows += [(f"{k} `{branch.name}`", branch.meaning, *cells) for cells in own]
+    if any(branch.parameters for branch in world.branches):
+        form = f"`Tuple((Discrete({len(world.branches)}), Tuple((…))))`, with one Box for each branch, in physical units."
+    else:
+        form = f"`Discrete({len(world.branches)})`."
+    return [form, _table(("branch", "", "parameter", "low", "high", "unit", ""), rows)]
+
+
+def _observation(world: World) -> list[str]:
+    if isinstance(world.observation, int):
+        return [f"`Discrete({world.observation})`: the number of the state."]
+    rows = [
+        (str(k), f"`{q.name}`", f"{q.low:.4g}", f"{q.high:.4g}", q.unit, q.meaning) for k, q in enumerate(world.observation)
+    ]
+    return [f"float32, shape ({len(world.observation)},).", _table(("", "name", "low", "high", "unit", ""), rows)]
+
+
+def _configuration(world: World) -> list[str]:
+    rows = [(f"`{p.name}`", f"{p.default:.6g}", f"{p.low:.4g}", f"{p.high:.4g}", p.unit, p.meaning) for p in world.parameters]
+    return [
+        "Every parameter of the dynamics. Give some at `make`, as `configuration={…}`, or at a reset.",
+        _table(("parameter", "default", "low", "high", "unit", ""), rows),
+    ]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    shown: list[Sequence[Any]] = [*rows[:_LONGEST]]
+    if len(rows) > _LONGEST:
+        shown.append([f"and {len(rows) - _LONGEST} more", *[""] * (len(head) - 1)])
+    lines = [head, ["---"] * len(head), *shown]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 if __name__ == "__main__":
