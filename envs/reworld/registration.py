@@ -6,6 +6,9 @@ _TABLE: tuple[tuple[str, str, int, float | None], ...] = (
     # id, world, time limit, reward threshold
     ("reworld/CartPole-v0", "reworld.worlds.cartpole:WORLD", 500, 475.0),
     ("reworld/Platform-v0", "reworld.worlds.platform:WORLD", 200, 0.97),
+    ("reworld/CatchPoint-v0", "reworld.worlds.catch_point:V0", 25, 8.12),
+    ("reworld/CatchPoint-v1", "reworld.worlds.catch_point:V1", 25, None),
+    ("reworld/HardMove-v0", "reworld.worlds.hard_move:hard_move", 30, 6.29),
 )
 
 
