@@ -14,15 +14,16 @@ def main() -> None:
     tyro.extras.subcommand_cli_from_dict({"speed": _speed, "references": _references}, description=__doc__)
 
 
-def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/speed.json")) -> None:
+def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/speed.json"), peers: Path | None = None) -> None:
     """Steps per second of the worlds and their peers, on one core, in one run.
 
     Args:
         seconds: CPU time of each measurement.
         rounds: How often every case is measured, in turn; medians are shown.
         output: Where to store all measurements, as JSON; a page with the tables is written beside it.
+        peers: What `reworld_baselines.benchmark.peers` wrote of those that only run on an old Gym.
     """
-    Console().print(Markdown(speed.to_markdown(speed.measure(seconds, rounds, output))))
+    Console().print(Markdown(speed.to_markdown(speed.measure(seconds, rounds, output, peers))))
 
 
 def _references(episodes: int = 10_000, output: Path = Path("runs/references.json"), only: str = "") -> None:

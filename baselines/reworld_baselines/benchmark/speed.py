@@ -2,7 +2,8 @@
 
 All cases take their turn in every round, on one core, with actions made beforehand and autoreset on. A figure is steps
 per CPU second of the process, all its threads together; a ratio is the median over rounds of the ratios within a round, so that
-a machine whose speed drifts does not distort it. A peer that is not installed is left out.
+a machine whose speed drifts does not distort it. A peer that is not installed is left out. Peers that only run on an old Gym
+are measured by `reworld_baselines.benchmark.peers`, in a run of their own.
 """
 
 import contextlib
@@ -25,10 +26,12 @@ import gymnasium
 import numpy as np
 from rich.progress import track
 
+from reworld.actions import read_layout
 from reworld_baselines.provenance import commit, versions
 
 BATCH = 4096
 _ACTIONS = 32
+_MANY_BRANCHES = 16
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Case:
         size: Number of environments in it.
         baselines: Names of the cases of the same world that it is compared with.
         package: What must be installed.
+        peer: Name of what it is compared with in the file of `reworld_baselines.benchmark.peers`.
     """
 
     world: str
@@ -50,6 +54,16 @@ class Case:
     size: int = 1
     baselines: tuple[str, ...] = ()
     package: str = "reworld"
+    peer: str = ""
+
+
+def _both(world: str, peer: str = "", version: str = "v0", **arguments: Any) -> tuple[Case, Case]:
+    """One environment and a batch of them."""
+    id, name = f"reworld/{world}-{version}", ", ".join([world, *(f"{key}={value}" for key, value in arguments.items())])
+    return (
+        Case(name, "reworld, single", lambda: gymnasium.make(id, **arguments), peer=peer),
+        Case(name, "reworld, batch", _batch(id, **arguments), BATCH, peer=peer),
+    )
 
 
 def _batch(id: str, **arguments: Any) -> Callable[[], Any]:
@@ -101,16 +115,25 @@ CASES = (
     Case("Platform", "hybrid-platform, single", _peer_platform, package="gym_platform"),
     Case("Platform", "reworld, single", lambda: gymnasium.make("reworld/Platform-v0"), baselines=_PLATFORM_PEER),
     Case("Platform", "reworld, batch", _batch("reworld/Platform-v0"), BATCH, _PLATFORM_PEER),
+    *_both("Goal", "Goal"),
+    *_both("HardGoal"),
+    *_both("CatchPoint", "CatchPoint"),
+    *(case for n in (4, 6, 8, 10) for case in _both("HardMove", f"HardMove n={n}", n=n)),
+    *_both("Moving", "Moving"),
+    *_both("Sliding", "Sliding"),
+    *_both("BlockWorld"),
+    *_both("Tabular"),
 )
 
 
-def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
+def measure(seconds: float, rounds: int, output: Path, peers: Path | None = None) -> dict[str, Any]:
     """Measure every case whose package is installed, and the start-up of a fresh process.
 
     Args:
         seconds: CPU time of each measurement.
         rounds: How often every case is measured.
         output: JSON file to store the result in; a page with the tables is written beside it.
+        peers: What `reworld_baselines.benchmark.peers` wrote, if it was run.
 
     Returns:
         What was stored: for each case its steps per CPU second in every round, its median and its ratios to its baselines;
@@ -119,6 +142,7 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
     with contextlib.suppress(AttributeError):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cases = [case for case in CASES if importlib.util.find_spec(case.package)]
+    peer_rates: dict[str, float] = json.loads(peers.read_text()) if peers else {}
     runners = {case: _runner(case) for case in cases}
     rates: dict[Case, list[float]] = {case: [] for case in cases}
     for _ in track(range(rounds), description="measuring"):
@@ -139,6 +163,7 @@ def measure(seconds: float, rounds: int, output: Path) -> dict[str, Any]:
                 "steps_per_second": rates[case],
                 "median": statistics.median(rates[case]),
                 "ratios": ratios,
+                "peer": peer_rates.get(case.peer),
             }
         )
     result = {
@@ -172,9 +197,14 @@ def to_markdown(result: dict[str, Any]) -> str:
         "|---|---|---:|---:|---|",
     ]
     for row in result["cases"]:
-        ratios = "; ".join(f"{name}: {ratio:.2f}" for name, ratio in row["ratios"].items())
+        multiples = [f"{name}: {ratio:,.3g}" for name, ratio in row["ratios"].items()]
+        if row["peer"]:
+            multiples.append(f"published code ({row['peer']:,.0f}/s): {row['median'] / row['peer']:,.3g}")
+        ratios = "; ".join(multiples)
         cells = (row["world"], row["case"], row["environments"], f"{row['median']:,.0f}", ratios)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if any(row["peer"] for row in result["cases"]):
+        lines += ["", "Published code runs on an old Gym only: it was measured on the same machine, but not in the same run."]
     lines += ["", "| in a fresh process | seconds |", "|---|---:|"]
     lines += [f"| {what} | {took:.2f} |" for what, took in result["start_up_seconds"].items()]
     lines += ["", "| memory of every further environment of a batch | bytes |", "|---|---:|"]
@@ -187,12 +217,7 @@ def to_markdown(result: dict[str, Any]) -> str:
 def _runner(case: Case) -> Callable[[float], float]:
     """Make the environment and its actions; the function returned measures steps per CPU second."""
     env = case.make()
-    space = env.action_space
-    space.seed(0)
-    if case.package == "envpool":
-        actions = list(np.random.default_rng(0).integers(0, 2, (_ACTIONS, BATCH), np.int32))
-    else:
-        actions = [space.sample() for _ in range(_ACTIONS if case.size > 1 else 1024)]
+    actions = _draw_actions(case, env)
     env.reset()
     single = case.size == 1
     if single:
@@ -203,17 +228,35 @@ def _runner(case: Case) -> Callable[[float], float]:
         steps = 0
         start = time.process_time()
         while time.process_time() - start < seconds:
-            for action in actions[:32]:
+            for action in actions[:_ACTIONS]:
                 _, _, terminated, truncated, _ = env.step(action)
                 if single and (terminated or truncated):
                     env.reset()
-            steps += 32
+            steps += _ACTIONS
             if single:
                 actions.append(actions.pop(0))
         return steps * case.size / (time.process_time() - start)
 
     run(0.1)
     return run
+
+
+def _draw_actions(case: Case, env: Any) -> list[Any]:
+    """Random actions; of a world with many branches with all parameters in one array, of which a few take turns."""
+    count = _ACTIONS if case.size > 1 else 1024
+    if case.package == "envpool":
+        return list(np.random.default_rng(0).integers(0, 2, (count, BATCH), np.int32))
+    layout = read_layout(getattr(env, "single_action_space", env.action_space))
+    if not layout.hybrid or layout.branches <= _MANY_BRANCHES:
+        env.action_space.seed(0)
+        return [env.action_space.sample() for _ in range(count)]
+    rng = np.random.default_rng(0)
+    shape = () if case.size == 1 else (case.size,)
+    few = []
+    for _ in range(8):
+        parameters = rng.uniform(layout.low, layout.high, (*shape, len(layout.low))).astype(np.float32)
+        few.append((rng.integers(layout.branches, size=shape), parameters))
+    return few * (count // len(few))
 
 
 def _bytes_per_environment(id: str) -> float:
