@@ -3,10 +3,27 @@
 Importing this package registers them: ``gymnasium.make("reworld:reworld/Platform-v0")``.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from reworld.registration import register, register_all
 from reworld.world import Branch, Parameter, Quantity, World
 
-__all__ = ["Branch", "Parameter", "Quantity", "World", "register"]
+if TYPE_CHECKING:
+    from reworld.catalogue import list_worlds
+    from reworld.keyboard import play
+
+__all__ = ["Branch", "Parameter", "Quantity", "World", "list_worlds", "play", "register"]
 __version__ = "0.1.0"
+
+_LATER = {"list_worlds": "reworld.catalogue", "play": "reworld.keyboard"}  # They load the compiler, when first used.
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is loaded when first used."""
+    if name in _LATER:
+        return getattr(importlib.import_module(_LATER[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 register_all()

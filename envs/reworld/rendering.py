@@ -62,7 +62,7 @@ class Canvas:
     """
 
     def __init__(self, size: tuple[int, int]) -> None:
-        self._pygame = _import_pygame()
+        self._pygame = import_pygame()
         self._pygame.font.init()
         self._size = size
         self._width, self._height = size[0] * _FINE, size[1] * _FINE
@@ -212,7 +212,7 @@ class Film:
         self._history: deque[Record] = deque(maxlen=_LONGEST_FILM)  # The state before each action of the episode.
         self._age = 0
         if mode == "human":
-            _open_display(_import_pygame())
+            open_display()
 
     def begin(self, instance: Record) -> None:
         """Start an episode with this instance."""
@@ -253,7 +253,7 @@ class Film:
     def close(self) -> None:
         """Close the window, if there is one."""
         if self._window is not None:
-            _import_pygame().display.quit()
+            import_pygame().display.quit()
             self._window = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -270,7 +270,7 @@ class Film:
 
     def _project(self, picture: Picture) -> None:
         """Show a picture in the window until it is time for the next one."""
-        pygame = _import_pygame()
+        pygame = import_pygame()
         if self._window is None:
             self._window = pygame.display.set_mode(self._world.picture)
             pygame.display.set_caption(f"reworld {self._world.name}")
@@ -341,7 +341,12 @@ class _Fields:
         self._record[name] = value
 
 
-def _import_pygame() -> ModuleType:
+def import_pygame() -> ModuleType:
+    """Import pygame, or say how to install it.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: If it is missing.
+    """
     try:
         import pygame
     except ImportError as error:
@@ -349,7 +354,17 @@ def _import_pygame() -> ModuleType:
     return pygame
 
 
-def _open_display(pygame: ModuleType) -> None:
+def open_display() -> ModuleType:
+    """Make pygame ready for a window.
+
+    Returns:
+        pygame.
+
+    Raises:
+        gymnasium.error.DependencyNotInstalled: If it is missing.
+        gymnasium.error.Error: If there is no display.
+    """
+    pygame = import_pygame()
     try:
         pygame.display.init()
         driver = pygame.display.get_driver()
@@ -362,3 +377,4 @@ def _open_display(pygame: ModuleType) -> None:
             "render_mode='human' opens a window, and there is no display here: use render_mode='rgb_array', or "
             "'rgb_array_list' with gymnasium.utils.save_video.save_video."
         )
+    return pygame
