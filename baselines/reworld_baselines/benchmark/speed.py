@@ -27,6 +27,7 @@ import numpy as np
 from rich.progress import track
 
 from reworld.actions import read_layout
+from reworld.policies import scripted_policy
 from reworld_baselines.provenance import commit, versions
 
 BATCH = 4096
@@ -169,6 +170,7 @@ def measure(seconds: float, rounds: int, output: Path, peers: Path | None = None
     result = {
         "cases": rows,
         "bytes_per_environment": {world: _bytes_per_environment(f"reworld/{world}-v0") for world in ("CartPole", "Platform")},
+        "pictures_per_second": {id: _pictures_per_second(id) for id in gymnasium.registry if id.startswith("reworld/")},
         "start_up_seconds": _start_up(),
         "missing": sorted({case.package for case in CASES} - {case.package for case in cases}),
         "cpu": _cpu(),
@@ -205,6 +207,8 @@ def to_markdown(result: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     if any(row["peer"] for row in result["cases"]):
         lines += ["", "Published code runs on an old Gym only: it was measured on the same machine, but not in the same run."]
+    lines += ["", "| drawing, as `rgb_array`, a picture after every step | pictures/s |", "|---|---:|"]
+    lines += [f"| `{id}` | {rate:.0f} |" for id, rate in result["pictures_per_second"].items()]
     lines += ["", "| in a fresh process | seconds |", "|---|---:|"]
     lines += [f"| {what} | {took:.2f} |" for what, took in result["start_up_seconds"].items()]
     lines += ["", "| memory of every further environment of a batch | bytes |", "|---|---:|"]
@@ -271,6 +275,22 @@ def _bytes_per_environment(id: str) -> float:
         sizes.append(tracemalloc.get_traced_memory()[0] - before)
     tracemalloc.stop()
     return (sizes[1] - sizes[0]) / (BATCH - 1)
+
+
+def _pictures_per_second(id: str, count: int = 100) -> float:
+    """Pictures per CPU second, when a world's own rules play and every step is looked at; the time of the steps included."""
+    env: Any = gymnasium.make(id, render_mode="rgb_array")
+    policy = scripted_policy(env.unwrapped.world)
+    observation, _ = env.reset(seed=0)
+    start = 0.0
+    for k in range(count + 1):
+        observation, _, terminated, truncated, _ = env.step(policy(observation))
+        env.render()
+        if terminated or truncated:
+            observation, _ = env.reset()
+        if k == 0:  # By now everything is compiled.
+            start = time.process_time()
+    return count / (time.process_time() - start)
 
 
 def _start_up() -> dict[str, float]:
