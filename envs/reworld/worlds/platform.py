@@ -249,15 +249,14 @@ def _touches(state: Record, enemy_x: float, enemy_y: float, c: Record) -> bool:
 
 
 def policy(observation: Any) -> tuple[int, tuple[float, ...]]:
-    """Hop over the enemy so as to land two runs before the edge, run twice, hop over the gap."""
+    """From rest hop over the enemy, then run up to the edge of the platform, and hop over the gap at full speed."""
     x, vx, enemy = 1055.0 * observation[0] - 20.0, 100.0 * observation[1], 1035.0 * observation[2]
     room = 1035.0 * observation[7] + 275.0 * observation[4] - x
-    if vx > 50.0:
-        return (HOP, (720.0,)) if room < 68.0 else (RUN, (30.0,))
-    if room > 0.0 and x < enemy:
-        # A first run makes 67 units, every other one 70; a hop from rest makes 0.467 of what it aims at. Aim to be 16 units
-        # from the edge after the runs.
-        return HOP, (((room - 67.0) % 70.0 - 16.0 + 70.0) / 0.467,)
+    if (vx < 1.0 and x < enemy) or (vx > 50.0 and room < 20.0):
+        return HOP, (720.0,)
+    if vx > 50.0 and room < 78.0:
+        # At full speed a run of power 0 makes 62 units and one of 0.7 makes 70: end 8 units from the edge.
+        return RUN, (0.7 * max(room - 70.0, 0.0) / 8.0,)
     return RUN, (30.0,)
 
 
