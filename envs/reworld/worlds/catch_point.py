@@ -227,6 +227,10 @@ def draw_field(canvas: Canvas, state: Record, c: Record) -> float:
     canvas.circle(target, c.catch_radius, _REACH)
     canvas.ring(target, c.catch_radius, GOAL)
     canvas.circle(target, 0.018 * span, GOAL)
+    if c.wind_x != 0.0 or c.wind_y != 0.0:
+        dx, dy = 0.05 * span * c.wind_x, 0.05 * span * c.wind_y
+        canvas.text((0.77 * span, -0.93 * span), "wind", FAINT)
+        canvas.arrow((0.9 * span - dx, -0.92 * span - dy), (0.9 * span + dx, -0.92 * span + dy), FAINT, 2.0)
     way = [(float(earlier.x), float(earlier.y)) for earlier in (*canvas.trail, *canvas.past, state)]
     if len(way) > 1:
         canvas.line(way, TRAIL)
