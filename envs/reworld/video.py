@@ -13,7 +13,8 @@ from reworld.errors import InvalidOption
 from reworld.rendering import Picture, import_pygame
 
 
-class RecordVideo(gymnasium.wrappers.RecordVideo[Any, Any]):
+# How many type parameters the parent has depends on Gymnasium's version.
+class RecordVideo(gymnasium.wrappers.RecordVideo):
     """Gymnasium's `RecordVideo`, with every picture that an environment of mode ``"rgb_array_list"`` gives.
 
     Gymnasium's own keeps the last picture of an action, so that a hop is one jerk. The arguments are its own, except that
