@@ -273,13 +273,13 @@ def _single(id: str) -> WorldEnv:
 
 
 def _record(env: Any, seed: int | None = None, steps: int = 60, configuration: Any = None, look: bool = False) -> list[Any]:
-    """A trajectory under random actions, reset where it terminates; without a seed it goes on from where it is."""
+    """A trajectory under random actions, reset where it terminated; without a seed it goes on from where it is."""
     trajectory: list[Any] = []
     env.action_space.seed(99)
     options = None if configuration is None else {"configuration": configuration}
     if seed is not None:
         trajectory.append(env.reset(seed=seed, options=options))
-    running = True
+    running = not env.get_state()["ended"]
     for _ in range(steps):
         if not running:
             trajectory.append(env.reset(options=options))
