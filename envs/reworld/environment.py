@@ -322,4 +322,9 @@ def describe_invalid_action(world: World, action: Any, space: Any) -> str:
         )
     else:
         hint = "Give the index of a branch: " + ", ".join(f"{k} {b.name}" for k, b in enumerate(world.branches[:12]))
-    return f"{action!r} is no action of {world.name}, whose action space is {space}. {hint}."
+    return f"{_brief(action)} is no action of {world.name}, whose action space is {_brief(space)}. {hint}."
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:300]} … {text[-40:]}"

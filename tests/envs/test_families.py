@@ -143,6 +143,13 @@ class TestParametersInOneRow:
         with pytest.raises(gymnasium.error.InvalidAction, match="Environment 1: "):
             batch.step((np.array([0, 1, 1]), rows))
 
+    def test_a_refusal_stays_readable(self) -> None:
+        env = WorldEnv(ring, branches=2000)
+        env.reset(seed=0)
+        with pytest.raises(gymnasium.error.InvalidAction) as refusal:
+            env.step((5000, np.zeros(1999)))
+        assert len(str(refusal.value)) < 2000
+
 
 class TestTrace:
     def test_gives_the_state_after_every_substep(self) -> None:
