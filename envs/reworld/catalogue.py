@@ -1,5 +1,6 @@
 """Which worlds there are, as a table."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,12 +63,18 @@ def find_entry(id: str, **family: Any) -> Entry:
     """Find a registered world.
 
     Args:
-        id: As in ``gymnasium.make``, with its version.
+        id: As in ``gymnasium.make``, with its version; ``"module:id"`` imports the module that registers it.
         family: What a family of worlds takes, such as ``n=6``.
 
     Raises:
         InvalidOption: If there is none of that id, or an argument is unknown.
     """
+    module, _, id = id.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise InvalidOption(f"The module {module!r}, which should register {id!r}, cannot be imported: {error}.") from error
     spec = gymnasium.registry.get(id)
     if spec is None or not _is_world(spec):
         known = sorted(spec.id for spec in gymnasium.registry.values() if _is_world(spec))

@@ -62,6 +62,11 @@ class TestFindEntry:
     def test_takes_the_arguments_of_a_family(self) -> None:
         assert find_entry(RING, size=7).world.observation == 7
 
+    def test_imports_the_module_that_registers_it(self) -> None:
+        assert find_entry("reworld:reworld/Platform-v0") == find_entry(PLATFORM)
+        with pytest.raises(InvalidOption, match="'nowhere', which should register 'x/Y-v0', cannot be imported: No module"):
+            find_entry("nowhere:x/Y-v0")
+
     @pytest.mark.parametrize("id", ["reworld/Plaform-v0", "reworld/Platform-v9"])
     def test_an_unknown_id_is_refused_with_the_nearest(self, id: str) -> None:
         with pytest.raises(InvalidOption, match=f"no world '{id}'. Did you mean '{PLATFORM}'"):
