@@ -9,7 +9,7 @@ configuration a trajectory of v0 equals gym-hybrid's from the same start, bit fo
 | an episode has 201 steps, not 200 | it outlasts its clock, which then shows 1.005 | it has 200 |
 | the last one terminates with reward -1 | that time is up looks like leaving the field | it truncates, with its own reward |
 | of the starts, 0.8 % lie inside the target | what leaves the agent at rest there wins at once | none does |
-| rounding leaves a speed of 1e-16 for none | braking does not stop: it takes one more `brake` | it stops |
+| rounding leaves a speed of 1e-14 for none | braking does not stop: it takes one more `brake` | it stops |
 
 What surprises, in both:
 
@@ -241,7 +241,8 @@ def policy(observation: Any) -> tuple[int, tuple[float, ...]]:
 
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
     """Paint the field with the way so far, the agent with its last action, and its speed."""
-    draw_agent(canvas, state, c, draw_field(canvas, state, c))
+    span = draw_field(canvas, state, c)
+    draw_agent(canvas, state, c, span, state.theta)
 
 
 _FLOOR: Color = (235, 239, 243)
@@ -291,8 +292,8 @@ def _blend(one: Color, other: Color, share: float) -> Color:
     return red, green, blue
 
 
-def draw_agent(canvas: Canvas, state: Record, c: Record, span: float) -> None:
-    """Paint the agent as a wedge that points to where it heads, and what its last action did."""
+def draw_agent(canvas: Canvas, state: Record, c: Record, span: float, travel: float) -> None:
+    """Paint the agent, which travels in a direction, as a wedge that points to where it heads, and what its last action did."""
     here, size = (state.x, state.y), 0.085 * span
     if canvas.action is not None:
         branch, x = canvas.action
@@ -304,7 +305,7 @@ def draw_agent(canvas: Canvas, state: Record, c: Record, span: float) -> None:
         elif branch == TURN:
             _draw_turn(canvas, here, state.theta, rotation(float(x[0]), c), 1.7 * size)
         else:
-            canvas.arrow(_along(here, state.theta, -0.6 * size), _along(here, state.theta, -1.9 * size), DANGER, 5.0)
+            canvas.arrow(_along(here, travel, -0.6 * size), _along(here, travel, -2.2 * size), DANGER, 5.0)
     corners = [_along(here, state.theta + turned, reach * size) for turned, reach in _WEDGE]
     canvas.polygon(corners, AGENT)
     canvas.line([*corners, corners[0]], PAPER, 1.0)

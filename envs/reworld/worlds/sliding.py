@@ -98,7 +98,7 @@ def draw(canvas: Canvas, state: Record, c: Record) -> None:
     span = draw_field(canvas, state, c)
     reach = 0.1 * span * state.speed
     canvas.arrow((state.x, state.y), (state.x + reach * math.cos(state.phi), state.y + reach * math.sin(state.phi)), INK, 2.5)
-    draw_agent(canvas, state, c, span)
+    draw_agent(canvas, state, c, span, state.phi)
 
 
 V0 = dataclasses.replace(MOVING, name="Sliding", state=(*STATE, "phi"), reset=reset, step=step, observe=observe, draw=draw)

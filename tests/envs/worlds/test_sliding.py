@@ -1,0 +1,204 @@
+"""Sliding is gym-hybrid's, bit for bit, and Sliding-v1 mends it. What it shares with Moving is tested there."""
+
+import math
+from functools import cache
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from golden.replay import Replay, replay, replay_resets
+from reworld.engine.kernels import instances_of, plain
+from reworld.environment import WorldEnv
+from reworld.policies import scripted_policy
+from reworld.vector import WorldVectorEnv
+from reworld.world import World
+from reworld.worlds.moving import ACCELERATE, BRAKE, TURN
+from reworld.worlds.sliding import V0, V1
+
+RESET_FIELDS = {
+    "agent_x": "x",
+    "agent_y": "y",
+    "speed": "speed",
+    "theta": "theta",
+    "target_x": "target_x",
+    "target_y": "target_y",
+    "target_radius": "target_radius",
+    "current_step": "clock",
+}
+
+FIELDS = {**RESET_FIELDS, "phi": "phi"}
+
+versions = pytest.mark.parametrize("world", [V0, V1], ids=["v0", "v1"])
+
+
+@cache
+def golden(forget_rounding: bool) -> Replay:
+    return replay(V0, "sliding.npz", FIELDS, forget_rounding)
+
+
+@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
+class TestGoldenReplay:
+    def test_state(self, forget_rounding: bool) -> None:
+        run = golden(forget_rounding)
+        columns = [list(run.recorded["state_names"]).index(name) for name in FIELDS]
+        np.testing.assert_array_equal(run.states, run.recorded["state"][:, columns], strict=True)
+
+    def test_observation(self, forget_rounding: bool) -> None:
+        run = golden(forget_rounding)
+        np.testing.assert_array_equal(run.observations, run.recorded["obs"], strict=True)
+
+    def test_reward(self, forget_rounding: bool) -> None:
+        run = golden(forget_rounding)
+        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
+
+    def test_termination(self, forget_rounding: bool) -> None:
+        run = golden(forget_rounding)
+        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
+        assert run.recorded["internal_timeout"].sum() > 10
+
+    def test_nothing_is_drawn(self, forget_rounding: bool) -> None:
+        assert not golden(forget_rounding).draws_used.any()
+
+
+def test_golden_resets() -> None:
+    """The direction of travel apart, which the recorded environment kept from one episode to the next."""
+    states, recorded_states, observations, recorded_observations = replay_resets(V0, "sliding.npz", RESET_FIELDS)
+    np.testing.assert_array_equal(states, recorded_states, strict=True)
+    np.testing.assert_array_equal(observations, recorded_observations, strict=True)
+
+
+def place(world: World = V0, **fields: float) -> WorldEnv:
+    """A craft at rest in the centre that heads for +x; the target is to its upper right."""
+    env = WorldEnv(world)
+    env.reset(seed=0)
+    state = env.get_state()
+    start = {"x": 0.0, "y": 0.0, "theta": 0.0, "target_x": 0.6, "target_y": 0.8}
+    for name, value in {**start, **fields}.items():
+        state["state"][name] = value
+    env.set_state(state)
+    return env
+
+
+def act(env: WorldEnv, branch: int, parameter: float = 0.0) -> Any:
+    """Take one action; give the observation."""
+    return env.step((branch, ([parameter], [parameter], [])))[0]
+
+
+def now(env: WorldEnv) -> dict[str, float]:
+    return dict(zip(env.world.state, env.get_state()["state"].tolist(), strict=True))
+
+
+@versions
+class TestTransitionsByHand:
+    def test_a_push_adds_to_the_velocity(self, world: World) -> None:
+        env = place(world, speed=0.3, phi=0.5 * math.pi)
+        act(env, ACCELERATE, 0.8)
+        # (0, 0.3) and a push of (0.4, 0) are (0.4, 0.3), of length 0.5.
+        assert now(env)["speed"] == pytest.approx(0.5, abs=1e-15)
+        assert now(env)["phi"] == pytest.approx(math.atan2(0.3, 0.4), abs=1e-15)
+        assert (now(env)["x"], now(env)["y"]) == pytest.approx((0.002, 0.0015), abs=1e-15)
+
+    def test_turning_changes_the_heading_alone(self, world: World) -> None:
+        env = place(world, speed=2.0, phi=0.0)
+        act(env, TURN, 1.0)
+        assert (now(env)["theta"], now(env)["phi"], now(env)["speed"]) == (0.5 * math.pi, 0.0, 2.0)
+        assert (now(env)["x"], now(env)["y"]) == (0.01, 0.0)
+
+    def test_braking_slows_the_travel_whatever_the_heading(self, world: World) -> None:
+        env = place(world, speed=2.0, phi=0.5 * math.pi)
+        act(env, BRAKE)
+        assert (now(env)["speed"], now(env)["phi"]) == (1.9, 0.5 * math.pi)
+        assert (now(env)["x"], now(env)["y"]) == pytest.approx((0.0, 0.0095), abs=1e-15)
+
+    def test_stopping_forgets_the_direction_of_travel(self, world: World) -> None:
+        env = place(world, speed=0.05, phi=1.0, theta=2.0)
+        act(env, BRAKE)
+        assert (now(env)["speed"], now(env)["phi"]) == (0.0, 2.0)
+
+    def test_a_push_against_the_travel_that_cancels_it_leaves_no_speed(self, world: World) -> None:
+        # The square of the speed is -2.8e-17 by rounding; gym-hybrid takes its root, which is NaN.
+        env = place(world, speed=0.34227642416954035, phi=math.pi)
+        act(env, ACCELERATE, 0.6845528483390808)
+        assert now(env)["speed"] == pytest.approx(0.0, abs=1e-8)
+
+    def test_direction_of_travel_that_an_episode_begins_with_changes_nothing(self, world: World) -> None:
+        taken = [(TURN, 0.3), (ACCELERATE, 0.0), (BRAKE, 0.0), (TURN, -1.0), (ACCELERATE, 1.0), (TURN, 0.5), (ACCELERATE, 0.7)]
+        trajectories = []
+        for phi in (0.0, 2.5):
+            env = place(world, phi=phi)
+            trajectories.append([act(env, branch, parameter) for branch, parameter in taken])
+        np.testing.assert_array_equal(*trajectories)
+
+
+class TestVersions:
+    @pytest.mark.parametrize(("world", "shown"), [(V0, False), (V1, True)], ids=["v0", "v1"])
+    def test_direction_of_travel_is_observed(self, world: World, shown: bool) -> None:
+        env, other = place(world, speed=2.0, phi=0.0), place(world, speed=2.0, phi=1.0)
+        assert (env.set_state(env.get_state())[0].tolist() != other.set_state(other.get_state())[0].tolist()) == shown
+
+    def test_v1_observes_the_velocity(self) -> None:
+        env = place(V1, speed=2.0, phi=1.0)
+        observation, _ = env.set_state(env.get_state())
+        assert observation[10:] == pytest.approx((2.0 * math.cos(1.0), 2.0 * math.sin(1.0)), rel=1e-6)
+
+    @pytest.mark.parametrize(("world", "circles"), [(V0, 1.0), (V1, 0.0)], ids=["v0", "v1"])
+    def test_direction_of_travel_is_wrapped(self, world: World, circles: float) -> None:
+        env = place(world, theta=6.0, speed=1.0, phi=7.0)
+        act(env, ACCELERATE, 0.0)
+        assert now(env)["phi"] == pytest.approx(7.0 - 2.0 * math.pi * (1.0 - circles), abs=1e-12)
+
+    @pytest.mark.parametrize(("world", "left"), [(V0, 1e-17), (V1, 0.0)], ids=["v0", "v1"])
+    def test_braking_that_rounding_keeps_from_stopping(self, world: World, left: float) -> None:
+        env = place(world)
+        act(env, ACCELERATE, 1.0)
+        for _ in range(5):
+            act(env, BRAKE)
+        assert left <= now(env)["speed"] <= 10.0 * left
+
+    @pytest.mark.parametrize(("world", "inside"), [(V0, True), (V1, False)], ids=["v0", "v1"])
+    def test_starts_inside_the_target(self, world: World, inside: bool) -> None:
+        _, info = WorldVectorEnv(world, 5_000).reset(seed=0)
+        assert info["success"].any() == inside
+
+    @pytest.mark.parametrize(("version", "steps", "end"), [(0, 201, (-1.0, True, False)), (1, 200, (-0.001, False, True))])
+    def test_time_that_is_up(self, version: int, steps: int, end: tuple[float, bool, bool]) -> None:
+        env = gymnasium.make(f"reworld/Sliding-v{version}")
+        env.reset(seed=0)
+        taken = [env.step((TURN, ([0.0], [0.0], [])))[1:4] for _ in range(steps)]
+        assert set(taken[:-1]) == {(-0.001, False, False)}
+        assert taken[-1] == end
+
+
+angles = st.floats(0.0, 6.28)
+
+
+@versions
+@given(speed=st.floats(0.0, 10.0), phi=angles, theta=angles, power=st.floats(0.0, 1.0))
+def test_velocities_add(world: World, speed: float, phi: float, theta: float, power: float) -> None:
+    instance: Any = instances_of(world, 1).view(np.recarray)[0]
+    instance.configuration.values[:] = world.default_configuration
+    instance.state.speed, instance.state.phi, instance.state.theta = speed, phi, theta
+    plain(world, world.step)(instance.state, ACCELERATE, (power,), instance.configuration, None)
+    after, direction = instance.state.speed, instance.state.phi
+    expected = [speed * f(phi) + 0.5 * power * f(theta) for f in (math.cos, math.sin)]
+    assert [after * f(direction) for f in (math.cos, math.sin)] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("id", ["reworld/Sliding-v0", "reworld/Sliding-v1"])
+def test_scripted_policy_succeeds_always(id: str) -> None:
+    env = gymnasium.make(id)
+    policy = scripted_policy(env.unwrapped.world)  # type: ignore[attr-defined]
+    returns = []
+    for seed in range(100):
+        observation, info = env.reset(seed=seed)
+        total, ended = 0.0, False
+        while not ended:
+            observation, reward, terminated, truncated, info = env.step(policy(observation))
+            total, ended = total + float(reward), terminated or truncated
+        assert info["success"]
+        returns.append(total)
+    assert np.mean(returns) > 1.8
