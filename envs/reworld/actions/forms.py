@@ -71,9 +71,11 @@ class Rescaled(Form):
         """See `Form.read`. The parameters may come as one row, too."""
         hint = f"Give (branch, parameters), with one array for each of {self.layout.branches} branches, or all in one row"
         branch, parameters = _pair(action, hint)
-        if not isinstance(parameters, np.ndarray):
-            parameters = _join(action, parameters, self.layout.sizes, self.batch, hint)
-        return branch, to_physical(self.layout, _numbers(action, parameters, (*self.batch, len(self.layout.low)), hint))
+        if isinstance(parameters, np.ndarray):
+            row = _numbers(action, parameters, (*self.batch, len(self.layout.low)), hint)
+        else:
+            row = _join(action, parameters, self.layout.sizes, self.batch, hint)
+        return branch, to_physical(self.layout, row)
 
 
 class FlatTuple(Form):
@@ -184,6 +186,7 @@ class Grid(Form):
             raise Error(f"bins={bins} makes {sum(counts)} actions, more than {LARGEST_GRID}: {fewer}use MultiDiscreteAction.")
         self.space = spaces.Discrete(sum(counts))
         sizes, offsets = np.array(layout.sizes), layout.offsets
+        self._counts = np.array(counts)
         self._branches = np.repeat(np.arange(layout.branches), counts)
         combination = np.arange(sum(counts)) - np.repeat(np.cumsum([0, *counts[:-1]]), counts)
         # A branch with fewer parameters than others repeats its last one, to the same value; nothing reads that of a branch
@@ -204,7 +207,7 @@ class Grid(Form):
 
     def extend_mask(self, mask: Array) -> Array:
         """See `Form.extend_mask`: an action may be chosen if its branch may."""
-        return mask[..., self._branches]
+        return np.repeat(mask, self._counts, axis=-1)
 
 
 class Digits(Form):
@@ -270,14 +273,15 @@ def _pair(action: Any, hint: str) -> tuple[Any, Any]:
 def _join(action: Any, parameters: Any, sizes: tuple[int, ...], batch: tuple[int, ...], hint: str) -> Array:
     """Put the parameters of each branch one after another."""
     expected = [(*batch, size) for size in sizes]
+    hint = f"{hint}, of shapes {expected[:12]}"
     try:
-        own = [np.asarray(part, np.float64) for part in parameters]
+        shapes = [np.shape(part) for part in parameters]
     except (TypeError, ValueError) as error:
-        _refuse(action, f"{hint}, of shapes {expected[:12]}", error)
-    if [part.shape for part in own] != expected:
-        shapes = [part.shape for part in own]
-        raise InvalidAction(f"The parameters have shapes {shapes[:12]}. {hint}, of shapes {expected[:12]}.")
-    return np.concatenate(own, axis=-1) if own else np.empty((*batch, 0))
+        _refuse(action, hint, error)
+    if shapes != expected:
+        raise InvalidAction(f"The parameters have shapes {shapes[:12]}. {hint}.")
+    joined = np.concatenate(parameters, axis=-1) if shapes else np.empty((*batch, 0))
+    return _numbers(action, joined, (*batch, sum(sizes)), hint)
 
 
 def _numbers(action: Any, given: Any, expected: tuple[int, ...], hint: str) -> Array:

@@ -245,7 +245,7 @@ class TestMasks:
 
 
 class TestStorage:
-    @pytest.mark.parametrize("id", IDS)
+    @pytest.mark.parametrize("id", [PANEL, PLATFORM, CARTPOLE])
     @pytest.mark.parametrize("wrapper", SINGLE)
     def test_a_spec_makes_the_same_again(self, id, wrapper):
         skip_if_nothing_to_rescale(id, wrapper)
