@@ -5,6 +5,8 @@ The same operation puts recorded draws in place of random ones, or an observer i
 plain Python, which runs as it is or is handed to a compiler.
 """
 
+import dis
+import builtins
 import hashlib
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, MappingProxyType
@@ -97,7 +99,8 @@ def _rebuild(
         if target in under_way:
             raise TypeError(f"{target.__qualname__} calls itself, which cannot be compiled: write a loop instead.")
         under_way.append(target)
-        scope: dict[str, Any] = {"__name__": target.__module__}
+        # Without builtins nothing can be imported below a call of the copy, which NumPy does at the first use of some methods.
+        scope: dict[str, Any] = {"__name__": target.__module__, "__builtins__": builtins}
         for name in sorted(_names(target.__code__)):
             if name in target.__globals__:
                 value = constants.get(name, target.__globals__[name])
@@ -112,11 +115,15 @@ def _rebuild(
 
 
 def _names(code: CodeType) -> set[str]:
-    names = set(code.co_names)
+    """The global names that a function reads, not those of attributes."""
+    names = {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname in _READS_GLOBAL}
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names |= _names(constant)
     return names
+
+
+_READS_GLOBAL = {"LOAD_GLOBAL", "LOAD_NAME"}
 
 
 def _describe(value: Any, digests: Mapping[int, str]) -> Any:

@@ -55,6 +55,17 @@ def reads_table(k: int) -> float:
     return TABLE[k]
 
 
+def reads_an_attribute_of_its_own_name(module: Any) -> float:
+    return module.sqrt(16.0) if hasattr(module, "sqrt") else module.reads_an_attribute_of_its_own_name
+
+
+SCALE = 3.0
+
+
+def scales(x: float) -> float:
+    return SCALE * x
+
+
 def calls_itself(x: float) -> float:
     return calls_itself(x - 1.0) if x > 0.0 else 0.0
 
@@ -121,6 +132,14 @@ class TestLink:
 
     def test_keeps_defaults(self) -> None:
         assert link(calls_default, {})(3.0) == 4.0
+
+    def test_an_attribute_is_not_a_global_of_that_name(self) -> None:
+        assert link(reads_an_attribute_of_its_own_name, {})(math) == 4.0
+
+    def test_constants_stand_in_place_of_globals(self) -> None:
+        assert link(scales, {}, {"SCALE": 5.0})(2.0) == 10.0
+        assert compile_linked(scales, {}, "test", {"SCALE": 5.0})(2.0) == 10.0
+        assert scales(2.0) == 6.0
 
     def test_puts_in_a_closure_as_it_is(self) -> None:
         closure = make_closure()
