@@ -6,6 +6,7 @@ another one takes it. `press` is what a key does to the choice; `play` is the wi
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from typing import Any
 
 import gymnasium
@@ -186,7 +187,7 @@ class _Window:
 
     def _write_choice(self, choice: Choice, running: bool) -> None:
         branch = self._world.branches[choice.branch]
-        hint = "h: help" if running else "The episode is over: space begins another.    h: help"
+        hint = "h: help" if running else "over    space: again    h: help"
         used = self._write(f"{choice.branch} {branch.name}", (12, self._height + 8), INK, 16)
         self._write(branch.meaning, (24 + used, self._height + 10), FAINT, 13)
         self._write(hint, (self._width - 12, self._height + 10), FAINT, 13, right=True)
@@ -206,14 +207,13 @@ class _Window:
         self._pygame.draw.circle(self._surface, AGENT, (left + share * length, top), 5)
 
     def _write_help(self) -> None:
-        """Write the keys, and beside them as many branches as there is room for."""
+        """Write the keys, and below them as many branches as there is room for."""
         rows = (self._height - 68) // 18
-        branches = [(f"{k} {branch.name}", branch.meaning) for k, branch in enumerate(self._world.branches[:rows])]
+        branches = ((f"{k} {branch.name}", branch.meaning) for k, branch in enumerate(self._world.branches))
         self._pygame.draw.rect(self._surface, PAPER, (12, 54, self._width - 24, self._height - 60), border_radius=8)
-        for lines, left in ((HELP[:rows], 24), (branches, self._width // 2)):
-            for row, (term, meaning) in enumerate(lines):
-                used = self._write(term, (left, 62 + 18 * row), INK, 13)
-                self._write(meaning, (left + max(96, used + 12), 62 + 18 * row), FAINT, 13)
+        for row, (term, meaning) in enumerate(islice(chain(HELP, branches), rows)):
+            used = self._write(term, (24, 62 + 18 * row), INK, 13)
+            self._write(meaning, (24 + max(96, used + 12), 62 + 18 * row), FAINT, 13)
 
     def _write(self, text: str, place: tuple[int, int], color: Color, pixels: int, right: bool = False) -> int:
         """Write a text that begins, or ends, at a place; return its width."""

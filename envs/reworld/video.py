@@ -43,7 +43,12 @@ def film_episode(env: Any, act: Callable[[Any], Any], seed: int | None = None) -
         env: Made with ``render_mode="rgb_array_list"``; or with ``"human"``, which shows its pictures itself.
         act: From an observation to an action.
         seed: Of the episode.
+
+    Raises:
+        InvalidOption: If it was made with another render_mode.
     """
+    if env.render_mode not in {"rgb_array_list", "human"}:
+        raise InvalidOption(f"render_mode={env.render_mode!r} has no film: make the environment with 'rgb_array_list'.")
     observation, _ = env.reset(seed=seed)
     ended = False
     yield from env.render() or ()

@@ -29,6 +29,20 @@ def test_as_a_program() -> None:
     assert not outcome.stderr
 
 
+def test_only_pictures_need_an_extra(tmp_path: Path) -> None:
+    script = f"""if True:
+        import sys
+        sys.modules["pygame"] = sys.modules["moviepy"] = None
+        from reworld.__main__ import main
+        assert main(["list"]) == main(["describe", "{PLATFORM}"]) == 0
+        assert main(["render", "{PLATFORM}", "--output", "{tmp_path}/x.png"]) == 2
+        assert main(["play", "{PLATFORM}"]) == 2
+    """
+    command = [sys.executable, "-c", script]
+    outcome = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
+    assert outcome.stderr.splitlines() == ['reworld: Drawing needs pygame: pip install "reworld[render]".'] * 2
+
+
 def test_list_is_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     assert capsys.readouterr().out == f"{reworld.list_worlds()}\n"

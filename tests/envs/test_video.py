@@ -126,6 +126,12 @@ class TestFilmEpisode:
         assert list(film_episode(env, lambda _: 0, seed=0)) == []
         env.close()
 
+    def test_of_single_pictures_there_is_no_film(self) -> None:
+        with pytest.raises(
+            InvalidOption, match="render_mode='rgb_array' has no film: make the environment with 'rgb_array_list'"
+        ):
+            next(film_episode(gymnasium.make(CARTPOLE, render_mode="rgb_array"), lambda _: 0))
+
 
 PICTURES = [np.full((30, 40, 3), shade, np.uint8) for shade in range(0, 250, 10)]
 
