@@ -5,8 +5,8 @@ The same operation puts recorded draws in place of random ones, or an observer i
 plain Python, which runs as it is or is handed to a compiler.
 """
 
-import dis
 import builtins
+import dis
 import hashlib
 from collections.abc import Callable, Mapping
 from types import CodeType, FunctionType, MappingProxyType
