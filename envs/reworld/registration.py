@@ -19,6 +19,8 @@ _TABLE: tuple[tuple[str, str, int | None, float | None], ...] = (
     ("reworld/Moving-v1", "reworld.worlds.moving:V1", 200, None),
     ("reworld/Sliding-v0", "reworld.worlds.sliding:V0", None, None),
     ("reworld/Sliding-v1", "reworld.worlds.sliding:V1", 200, None),
+    ("reworld/BlockWorld-v0", "reworld.worlds.block_world:block_world", 200, None),
+    ("reworld/Tabular-v0", "reworld.worlds.tabular:tabular", 100, None),
 )
 
 
