@@ -127,12 +127,12 @@ def succeeded(state: Record, c: Record) -> bool:
 
 def observe(state: Record, c: Record, out: Any) -> None:
     """Show the agent, the target, and the time."""
-    away = distance(state)
+    cosine, sine, away = math.cos(state.theta), math.sin(state.theta), distance(state)
     out[0] = state.x
     out[1] = state.y
     out[2] = state.speed
-    out[3] = math.cos(state.theta)
-    out[4] = math.sin(state.theta)
+    out[3] = cosine
+    out[4] = sine
     out[5] = state.target_x
     out[6] = state.target_y
     out[7] = away
@@ -179,8 +179,9 @@ def disturb(state: Record, c: Record, rng: Generator) -> None:
 
 def move(state: Record, direction: float, c: Record) -> None:
     """Travel for a time step in this direction, and with the current."""
-    state.x += c.time_step * state.speed * math.cos(direction)
-    state.y += c.time_step * state.speed * math.sin(direction)
+    cosine, sine = math.cos(direction), math.sin(direction)
+    state.x += c.time_step * state.speed * cosine
+    state.y += c.time_step * state.speed * sine
     state.x += c.time_step * c.current_x
     state.y += c.time_step * c.current_y
 

@@ -78,8 +78,9 @@ def observe(state: Record, c: Record, out: Any) -> None:
     """Show the craft, the target, and the time; in v1 the velocity, too."""
     observe_moving(state, c, out)
     if MENDED:
-        out[10] = state.speed * math.cos(state.phi)
-        out[11] = state.speed * math.sin(state.phi)
+        cosine, sine = math.cos(state.phi), math.sin(state.phi)
+        out[10] = state.speed * cosine
+        out[11] = state.speed * sine
 
 
 def _push(state: Record, gain: float, c: Record) -> None:
