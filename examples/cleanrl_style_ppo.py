@@ -1,8 +1,9 @@
 """PPO in one file, for a branch with parameters of its own: `python examples/cleanrl_style_ppo.py [STEPS] [ID]`.
 
-In the style of CleanRL, on a native batch. Everything that the hybrid action needs is in `Policy.forward` and `evaluate`: a
-categorical distribution over the branches, a normal one for every parameter, and the likelihood of an action, which is that of
-its branch times that of the branch's own parameters. The others do not count: the world did not read them.
+In the style of CleanRL, on the native batch of any world whose branches have parameters. All that a hybrid action needs is in
+`Policy.forward` and `evaluate`: a categorical distribution over the branches, a normal one for every parameter, and the
+likelihood of an action, which is that of its branch times that of the branch's own parameters. The others do not count: the
+world did not read them.
 """
 
 import sys

@@ -102,7 +102,7 @@ class TestEveryForm:
             ("dict", {"branch": 1, "slide": np.zeros(2), "turn": "x"}),
             ("one of", 1),
             ("one of", (3, np.zeros(1))),
-            ("one of", (-1, np.zeros(1))),
+            ("one of", (-2, np.zeros(1))),
             ("one of", (0.0, np.zeros(2))),
             ("one of", (0, np.zeros(3))),
             ("grid", -1),
