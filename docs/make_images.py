@@ -4,20 +4,18 @@ Each shows one episode of a policy of a few rules, drawn by the environment itse
 """
 
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
-from PIL import Image
 
 import reworld  # noqa: F401  (registers the worlds)
 from reworld.policies import scripted_policy
 from reworld.rendering import Picture
+from reworld.video import film_episode, save_film
 
 IMAGES = Path(__file__).parent / "images"
-_TRANSPARENT = 255  # After the last colour of the palette.
+_PAUSE = 1500  # Milliseconds for which the last picture is shown.
 
 
 FILMS: dict[str, tuple[str, int, int, int, int, dict[str, Any]]] = {
@@ -35,57 +33,28 @@ FILMS: dict[str, tuple[str, int, int, int, int, dict[str, Any]]] = {
 }
 
 
-def film(name: str, seed: int, steps: int, **arguments: Any) -> list[Picture]:
+def film(id: str, seed: int, steps: int, **arguments: Any) -> list[Picture]:
     """Let a world's own rules play an episode.
 
     Args:
-        name: Id of the environment.
+        id: Of the environment.
         seed: Of the episode.
         steps: How many at most.
         arguments: What the environment is made with.
 
     Returns:
-        All its pictures, uint8 of shape (height, width, 3).
+        All its pictures.
     """
-    env: Any = gymnasium.make(name, render_mode="rgb_array_list", **arguments)
-    policy = scripted_policy(env.unwrapped.world)
-    observation, _ = env.reset(seed=seed)
-    for _ in range(steps):
-        observation, _, terminated, truncated, _ = env.step(policy(observation))
-        if terminated or truncated:
-            break
-    pictures: Any = env.render()
-    env.close()
-    return list(pictures)
-
-
-def save_gif(pictures: list[Picture], milliseconds: int, path: Path) -> None:
-    """Save pictures as an animation, which stops for a moment at the end.
-
-    Args:
-        pictures: uint8 of shape (height, width, 3).
-        milliseconds: How long each is shown.
-        path: Where.
-    """
-    # One palette for all keeps colours still. What does not change is left transparent, which compresses best.
-    palette = Image.fromarray(np.concatenate(pictures[:: len(pictures) // 8])).quantize(_TRANSPARENT)
-    indices = [np.asarray(Image.fromarray(p).quantize(palette=palette, dither=Image.Dither.NONE)) for p in pictures]
-    changes = [np.where(now == before, np.uint8(_TRANSPARENT), now) for before, now in pairwise(indices)]
-    frames = [Image.fromarray(frame) for frame in [indices[0], *changes]]
-    for frame in frames:
-        frame.putpalette(palette.getpalette() or [])
-    pauses = [milliseconds] * (len(frames) - 1) + [1500]
-    frames[0].save(
-        path, save_all=True, append_images=frames[1:], duration=pauses, loop=0, transparency=_TRANSPARENT, disposal=1
-    )
+    env: Any = gymnasium.make(id, render_mode="rgb_array_list", max_episode_steps=steps, **arguments)
+    return list(film_episode(env, scripted_policy(env.unwrapped.world), seed))
 
 
 if __name__ == "__main__":
-    IMAGES.mkdir(exist_ok=True)
     for name, (id, seed, steps, every, milliseconds, arguments) in FILMS.items():
         if len(sys.argv) == 1 or name in sys.argv[1:]:
             pictures = film(id, seed, steps, **arguments)
-            save_gif(pictures[::every] + pictures[-1:], milliseconds, IMAGES / f"{name}.gif")
+            pause = [pictures[-1]] * (_PAUSE // milliseconds)
+            save_film(IMAGES / f"{name}.gif", pictures[::every] + pause, round(1000 / milliseconds))
             if name == "platform":
-                Image.fromarray(pictures[430]).save(IMAGES / "platform.png", optimize=True)
+                save_film(IMAGES / "platform.png", pictures[:431], 1)
             print(name, len(pictures), "pictures", round((IMAGES / f"{name}.gif").stat().st_size / 1024), "KiB")

@@ -5,9 +5,9 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector.utils import batch_space, iterate
 
+from reworld.video import film_episode, save_film
 from reworld_baselines.evaluation import EVALUATION_SEED, Agent
 
 
@@ -23,25 +23,11 @@ def record_episode(file: Path, agent: Agent, environment: str, seed: int = EVALU
     Raises:
         gymnasium.error.DependencyNotInstalled: If pygame or moviepy is missing.
     """
-    try:
-        from moviepy.video.io.ffmpeg_writer import FFMPEG_VideoWriter
-    except ImportError as error:
-        raise DependencyNotInstalled('moviepy is missing: pip install "reworld[render]"') from error
     env = gymnasium.make(environment, render_mode="rgb_array_list")
     batched_actions = batch_space(env.action_space, 1)
-    observation, _ = env.reset(seed=seed)
-    pictures: Any = env.render()
-    height, width, _ = pictures[0].shape
-    # Written as they come: a long episode's pictures would fill the memory.
-    with FFMPEG_VideoWriter(str(file), (width, height), env.metadata["render_fps"]) as writer:
-        ended = False
-        while True:
-            for picture in pictures:
-                writer.write_frame(picture)
-            if ended:
-                break
-            actions = agent.act(observation[np.newaxis])
-            observation, _, terminated, truncated, _ = env.step(next(iter(iterate(batched_actions, actions))))
-            ended = terminated or truncated
-            pictures = env.render()
+
+    def act(observation: Any) -> Any:
+        return next(iter(iterate(batched_actions, agent.act(np.asarray(observation)[np.newaxis]))))
+
+    save_film(file, film_episode(env, act, seed), env.metadata["render_fps"])
     env.close()

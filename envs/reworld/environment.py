@@ -263,6 +263,8 @@ def find_world(world: Family | str, **family: Any) -> World:
         module, _, name = world.partition(":")
         try:
             found = getattr(importlib.import_module(module), name)
+        except InvalidWorld:  # Its file was found, and contradicts itself.
+            raise
         except (ImportError, AttributeError, ValueError) as error:
             raise InvalidWorld(f"There is no world {world!r}: name it as 'package.module:NAME'. ({error})") from error
     if isinstance(found, World):

@@ -57,7 +57,13 @@ def compose_action(world: World, branch: int, x: tuple[float, ...]) -> Any:
 
     Returns:
         ``(branch, parameters)``, with one float32 array for each branch; or just the branch if the world has no parameters.
+
+    Raises:
+        InvalidOption: If the branch does not take so many parameters.
     """
+    if len(x) != len(world.branches[branch].parameters):
+        names = [parameter.name for parameter in world.branches[branch].parameters]
+        raise InvalidOption(f"{world.name}'s {world.branches[branch].name} takes the parameters {names}, not {x!r}.")
     if not any(each.parameters for each in world.branches):
         return branch
     own = [np.zeros(len(each.parameters), np.float32) for each in world.branches]

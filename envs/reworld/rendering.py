@@ -129,7 +129,9 @@ class Canvas:
         self._surface.blit(image, (x - 0.5 * image.get_width(), y - 0.5 * image.get_height()))
 
     def line(self, points: Sequence[Point], color: Color, pixels: float = 2.0) -> None:
-        """Draw a line through these points of the world, `pixels` wide on the picture."""
+        """Draw a line through these points of the world, `pixels` wide on the picture; none through fewer than two."""
+        if len(points) < 2:
+            return
         width = max(1, round(pixels * _FINE))
         self._pygame.draw.lines(self._surface, color, False, [self._pixel(point) for point in points], width)
 

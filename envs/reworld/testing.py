@@ -17,10 +17,11 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 from reworld.engine import loops
-from reworld.engine.kernels import replacements_for
+from reworld.engine.kernels import instances_of, replacements_for
 from reworld.engine.linking import link
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidConfiguration, InvalidOption
+from reworld.policies import scripted_policy
 from reworld.spaces import observation_space
 from reworld.vector import WorldVectorEnv
 
@@ -38,6 +39,21 @@ def check_world(id: str) -> None:
     """
     for check in CHECKS:
         check(id)
+
+
+def check_plain_source(id: str) -> None:
+    """The world's functions run as the plain Python that they are, where a mistake is named by Python itself."""
+    env = _single(id)
+    world, replacements = env.world, replacements_for(env.world)
+    reset, step = (link(loop, replacements, world.constants) for loop in (loops.reset_batch, loops.step_single))
+    instances: Any = instances_of(world, 1).view(np.recarray)
+    start = world.default_configuration
+    observations, successes = np.empty((1, world.observation_size), world.observation_dtype), np.empty(1, np.bool_)
+    with np.errstate(all="ignore"):
+        for _ in range(3):
+            reset(instances, np.ones(1, np.bool_), np.array([[start, start]]), observations, successes)
+            branch, x = env.read_action(env.action_space.sample())
+            step(instances, branch, x, observations[0])
 
 
 def check_gymnasium_api(id: str) -> None:
@@ -164,10 +180,11 @@ def check_observations_lie_in_their_space(id: str) -> None:
     low, high = (0, space.n - 1) if isinstance(space, gymnasium.spaces.Discrete) else (space.low, space.high)
     for observations, *_ in _batch_trajectory(batch):
         inside = ((observations >= low) & (observations <= high)).reshape(len(observations), -1)
-        assert inside.all(), (
-            f"Observation entries {sorted(set(np.nonzero(~inside)[1].tolist()))} of {id} leave the observation space: "
-            f"{observations[~inside.all(axis=1)][:1]}."
-        )
+        for environment, k in np.argwhere(~inside)[:1]:
+            value, (lowest, highest) = np.ravel(observations[environment])[k], (np.ravel(low)[k], np.ravel(high)[k])
+            names = () if isinstance(batch.world.observation, int) else batch.world.observation
+            name = names[k].name if names else "state"
+            raise AssertionError(f"The observation's {name} is {value} in {id}, outside its bounds [{lowest}, {highest}].")
 
 
 def check_info(id: str) -> None:
@@ -221,6 +238,21 @@ def check_order(id: str) -> None:
             return
 
 
+def check_policy(id: str) -> None:
+    """The scripted policy, if there is one, plays within the action space."""
+    env = _single(id)
+    if env.world.policy is None:
+        return
+    policy = scripted_policy(env.world)
+    observation, _ = env.reset(seed=0)
+    for _ in range(200):
+        action = policy(observation)
+        assert action in env.action_space, f"The scripted policy's action {action} is not in {env.action_space}."
+        observation, _, terminated, _, _ = env.step(action)
+        if terminated:
+            return
+
+
 def check_rendering(id: str) -> None:
     """Every state has a picture, and drawing it changes nothing."""
     env: Any = gymnasium.make(id, render_mode="rgb_array").unwrapped
@@ -234,6 +266,8 @@ def check_rendering(id: str) -> None:
 
 
 CHECKS: tuple[Callable[[str], None], ...] = (
+    check_plain_source,
+    check_observations_lie_in_their_space,
     check_gymnasium_api,
     check_determinism,
     check_copies,
@@ -244,10 +278,10 @@ CHECKS: tuple[Callable[[str], None], ...] = (
     check_every_parameter_acts,
     check_default_configuration,
     check_configuration_is_guarded,
-    check_observations_lie_in_their_space,
     check_info,
     check_illegal_actions,
     check_order,
+    check_policy,
     check_rendering,
 )
 """All parts of the contract, in the order of `check_world`."""
