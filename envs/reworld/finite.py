@@ -40,6 +40,10 @@ class FiniteMDP:
     start: Reals
     terminal: Flags
 
+    def __getitem__(self, index: Any) -> "FiniteMDP":
+        """Take one model, or some, of a stack."""
+        return FiniteMDP(self.kernel[index], self.rewards[index], self.start[index], self.terminal[index])
+
     @property
     def expected_rewards(self) -> Reals:
         """Expected reward of each action in each state, shape (…, S, A)."""
@@ -56,7 +60,7 @@ def exact_model(world: World, configuration: Request = None) -> FiniteMDP:
             numbers, or all values are an array of shape (n, number of parameters), n models are made.
 
     Returns:
-        The model, or n of them along a leading axis.
+        The model, or n of them along a leading axis. Each takes 16 S² A bytes: of a large world take some at a time.
 
     Raises:
         InvalidOption: If the world is not finite.
@@ -68,25 +72,23 @@ def exact_model(world: World, configuration: Request = None) -> FiniteMDP:
         )
     parts, axes = (configuration.values(), 1) if isinstance(configuration, Mapping) else ((configuration,), 2)
     counts = [len(part) for part in parts if isinstance(part, np.ndarray) and part.ndim == axes]
-    ranges = starting_configurations(world, configuration, max(counts, default=1))
+    count, states, actions = max(counts, default=1), world.observation, len(world.branches)
+    ranges = starting_configurations(world, configuration, count)
     if not np.array_equal(ranges[:, 0], ranges[:, 1]):
         raise InvalidConfiguration(
             f"configuration={configuration!r} draws values anew in every episode: an exact model of {world.name} needs one "
             f"number for each parameter. For n models give arrays of n numbers."
         )
-    instances = instances_of(world, max(counts, default=1))
+    instances = instances_of(world, count)
     instances["configuration"]["values"] = ranges[:, 0]
-    count, states, actions = len(instances), world.observation, len(world.branches)
-    model = FiniteMDP(
+    models = FiniteMDP(
         kernel=np.zeros((count, states, actions, states)),
         rewards=np.zeros((count, states, actions, states)),
         start=np.zeros((count, states)),
         terminal=np.zeros((count, states), np.bool_),
     )
-    _tabulator(world)(instances, model.kernel, model.rewards, model.start, model.terminal)
-    if counts:
-        return model
-    return FiniteMDP(model.kernel[0], model.rewards[0], model.start[0], model.terminal[0])
+    _tabulator(world)(instances, models.kernel, models.rewards, models.start, models.terminal)
+    return models if counts else models[0]
 
 
 def optimal_actions(model: FiniteMDP, discount: float) -> Integers:

@@ -33,10 +33,6 @@ def same(one: FiniteMDP, other: FiniteMDP) -> bool:
     return all(np.array_equal(getattr(one, part), getattr(other, part)) for part in ("kernel", "rewards", "start", "terminal"))
 
 
-def part(models: FiniteMDP, i: int) -> FiniteMDP:
-    return FiniteMDP(models.kernel[i], models.rewards[i], models.start[i], models.terminal[i])
-
-
 @each_world
 class TestModels:
     def test_shapes(self, world: World) -> None:
@@ -53,7 +49,7 @@ class TestModels:
         for laws in (models.kernel, models.start):
             assert laws.min() >= 0.0
             np.testing.assert_allclose(laws.sum(axis=-1), 1.0, rtol=0.0, atol=1e-15)
-        model, states = part(models, 0), np.flatnonzero(models.terminal[0])
+        model, states = models[0], np.flatnonzero(models.terminal[0])
         assert (models.terminal == exact_model(world).terminal).all()
         assert (model.kernel[states, :, states] == 1.0).all()
         assert not model.rewards[states].any()
@@ -71,11 +67,11 @@ class TestModels:
         models = exact_model(world, values)
         assert len(models.kernel) == 4
         for i in range(4):
-            assert same(part(models, i), exact_model(world, values[i]))
+            assert same(models[i], exact_model(world, values[i]))
         name = world.parameters[0].name
         models = exact_model(world, {name: values[:, 0]})
         for i in range(4):
-            assert same(part(models, i), exact_model(world, {name: values[i, 0]}))
+            assert same(models[i], exact_model(world, {name: values[i, 0]}))
         assert exact_model(world, {name: values[:1, 0]}).kernel.shape[0] == 1
 
     def test_expected_rewards_are_what_the_kernel_makes_of_rewards(self, world: World) -> None:

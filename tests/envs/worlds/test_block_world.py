@@ -12,6 +12,7 @@ from reworld.environment import WorldEnv
 from reworld.errors import InvalidOption
 from reworld.finite import exact_model
 from reworld.policies import rules_of
+from reworld.rendering import DANGER
 from reworld.vector import WorldVectorEnv
 from reworld.worlds.block_world import IN_PIT, MAP, SLIP_LEVELS, block_world
 
@@ -166,6 +167,26 @@ class TestMaps:
         env = gymnasium.make("reworld/BlockWorld-v0", map=CORNER)
         assert env.observation_space.n == 4
         assert gymnasium.make(env.spec.from_json(env.spec.to_json())).unwrapped.world is env.unwrapped.world
+
+
+class TestPictures:
+    OPEN = ("S..", "...", "..G")
+
+    def picture(self, configuration: dict[str, float], steps: int = 0) -> np.ndarray:
+        env = WorldEnv(block_world(self.OPEN), configuration, render_mode="rgb_array")
+        env.reset(seed=0)
+        for _ in range(steps):
+            env.step(NORTH)
+        return env.render()[48:]  # type: ignore[no-any-return]
+
+    @pytest.mark.parametrize("name", ["slip", "wind"])
+    def test_show_the_configuration(self, name: str) -> None:
+        assert (self.picture({name: 1.0}) != self.picture({name: 0.0})).any()
+
+    @pytest.mark.parametrize("slip", [0.0, 1.0])
+    def test_show_what_came_of_a_move(self, slip: float) -> None:
+        shown = (self.picture({"slip": slip, "slip_left": 0.0}, steps=1) == DANGER).all(axis=-1).any()
+        assert shown == (slip == 1.0)
 
 
 def test_scripted_policy_returns_what_the_model_says() -> None:

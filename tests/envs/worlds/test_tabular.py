@@ -165,6 +165,19 @@ class TestRefusals:
                 tabular(tmp_path / name)
 
 
+def test_pictures_show_the_probabilities_of_the_action() -> None:
+    def picture(weight: float) -> np.ndarray:
+        env = WorldEnv(tabular(), {"p_0_0_0": 0.0, "p_0_0_1": 1.0, "p_0_0_2": weight}, render_mode="rgb_array")
+        env.reset(seed=0)
+        state = env.get_state()
+        state["state"]["s"] = 0
+        env.set_state(state)
+        assert env.step(0)[0] == 1
+        return env.render()[48:]  # type: ignore[no-any-return]
+
+    assert (picture(0.0) != picture(0.1)).any()
+
+
 def test_lists_of_numbers_reach_gymnasium() -> None:
     env = gymnasium.make("reworld/Tabular-v0", kernel=KERNEL, rewards=REWARDS)
     assert env.observation_space.n == 3
