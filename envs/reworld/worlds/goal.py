@@ -2,8 +2,8 @@
 
 Source: Masson, Ranchod, Konidaris, "Reinforcement Learning with Parameterized Actions", AAAI 2016 (arXiv 1509.01644), in
 the form that later work compares on, Bester's gym-goal (arXiv 1905.04388) behind the wrappers of MP-DQN, which HyAR and DLPA
-share. At the default configuration the trajectories of version 0 equal theirs, bit for bit, with all that is odd in them; version 1
-is the game that was meant:
+share. At the default configuration the trajectories of version 0 equal theirs, bit for bit, with all that is odd in them;
+version 1 is the game that was meant:
 
 | what the published code does | and what follows | version 1 |
 | --- | --- | --- |
@@ -20,18 +20,17 @@ is the game that was meant:
 
 Both versions: kicks aim from where the player stands, not the ball, at a speed with which the ball would stop at the target; a
 ball that stays near is kicked again in every sub-step; `kick_to` lasts until the ball lies still in front of the player, a shot
-until the episode terminates, and either for 1,000 sub-steps at most (in the default configuration both end long before).
+until the episode terminates, and either for 1,000 sub-steps at most, far more than they take in the default configuration.
 
-`features=17`, the default, observes what all papers do: 14 raw numbers, the direction from the goalie to the ball and the shadow of
-the goalie on the goal line, all scaled to [-1, 1] in the default configuration (in version 0, the orientations apart).
-`features=14` observes the raw numbers. What differs: the observation leaves out the number of sub-steps (the state holds it).
+`features=17`, the default, observes what all papers do: 14 raw numbers, the direction from the goalie to the ball and the
+shadow of the goalie on the goal line, scaled so that the default pitch is [-1, 1]. `features=14` observes the raw numbers. What
+differs: the observation leaves out the number of sub-steps (the state holds it), and is float32.
 
 The reward is 50 for a goal, or, when the goalie catches the ball or it leaves the field, minus its distance from the goal; an
 episode terminates with either. It is a success if that was a goal.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -198,9 +197,7 @@ def aim(branch: int, x: Vector, c: Record) -> tuple[float, float]:
     return c.pitch_length + c.ball_radius, within(x[0], low, high)
 
 
-def play(
-    state: Record, until_still: bool, target_x: float, target_y: float, c: Record, rng: Generator
-) -> tuple[float, bool]:
+def play(state: Record, until_still: bool, target_x: float, target_y: float, c: Record, rng: Generator) -> tuple[float, bool]:
     """Kick at a target.
 
     Args:
@@ -454,7 +451,75 @@ def _push(dx: float, dy: float, reach: float) -> tuple[float, float, float, floa
 
 
 def policy(observation: Any) -> tuple[int, tuple[float, ...]]:
-    return SHOOT_LEFT, (6.0,)
+    """Play as `policy_raw` does."""
+    low = np.array([0.0, -15.0, -1.0, -1.0, -_PI, 0.0, -15.0, -1.0, -1.0, -_PI, 0.0, -15.0, -3.0, -3.0])
+    span = np.array([20.0, 30.0, 2.0, 2.0, 2.0 * _PI, 20.0, 30.0, 2.0, 2.0, 2.0 * _PI, 20.0, 30.0, 6.0, 6.0])
+    return policy_raw(0.5 * (np.asarray(observation[:14], np.float64) + 1.0) * span + low)
+
+
+def policy_raw(observation: Any) -> tuple[int, tuple[float, ...]]:
+    """Shoot where the goalie comes too late; where it never does, play the ball past it, to where it would come too late.
+
+    The player runs faster than the goalie chases, so it lures the goalie out, passes it, and has the goal to itself.
+    """
+    player, goalie, ball = (np.asarray(observation[k : k + 2], np.float64) for k in (0, 5, 10))
+    clearances = _shot_clearances(ball, player, goalie)
+    if clearances.max() > 2.0:
+        y = float(_SHOTS[clearances.argmax()])
+        return SHOOT_LEFT if y > 0.0 else SHOOT_RIGHT, (y,)
+    if MENDED:
+        targets = np.stack(np.meshgrid(np.linspace(0.0, 20.0, 11), np.linspace(-15.0, 15.0, 13)), axis=-1).reshape(-1, 2)
+    else:
+        targets = np.repeat(np.linspace(0.0, 20.0, 41)[:, None], 2, axis=1)
+    way = targets - player
+    rest = ball + way
+    run = np.linalg.norm(rest - player, axis=-1)
+    arrival = 10.0 * np.maximum(run - 1.6, 0.0) + 3.0
+    _, gaps = _meet(ball, way, goalie, rest, 0.08)
+    gap = np.where(np.maximum(arrival, 5.0)[:, None] >= _TIMES, gaps, np.inf).min(axis=-1)
+    distance = np.linalg.norm(rest - goalie, axis=-1)
+    goalie_then = goalie + (rest - goalie) * np.minimum(1.0, 0.08 * arrival / np.maximum(distance, 1e-9))[:, None]
+    gap = np.minimum(gap, np.linalg.norm(rest - goalie_then, axis=-1))
+    margin = 0.5 + _stray() * run
+    inside = (rest[:, 0] > margin) & (rest[:, 0] < 19.8 - margin) & (abs(rest[:, 1]) < 14.9 - margin)
+    if MENDED:
+        over_its_feet = way @ (ball - player) < -0.3 * run * np.linalg.norm(ball - player)
+        inside &= ~over_its_feet | (run < 1.0)
+    else:
+        inside &= run > 0.5
+    gap = np.where(inside, gap, -1.0)
+    player_then = np.where(run[:, None] > 1.6, rest - 1.6 * (rest - player) / np.maximum(run, 1e-9)[:, None], player)
+    promise = _shot_clearances(rest, player_then, goalie_then).max(axis=-1) + 0.1 * (rest[:, 0] - goalie_then[:, 0])
+    best = int(np.where(gap > 2.2, promise + 0.1 * gap, gap - 100.0).argmax())
+    return KICK_TO, (float(targets[best, 0]), float(targets[best, 1]))
+
+
+_TIMES = np.arange(1.0, 121.0)
+_SHOTS = np.linspace(-6.4, 6.4, 17)
+
+
+def _stray() -> float:
+    """How far a ball may stray from its way, as a share of it: a kick turns by 0.05, in version 0 times its angle."""
+    return 0.05 if MENDED else 0.03
+
+
+def _shot_clearances(ball: Any, player: Any, goalie: Any) -> Any:
+    """How far the ball stays from the goalie on the ways of all `_SHOTS`; 0 for those that do not reach the goal."""
+    ball, player, goalie = ball[..., None, :], player[..., None, :], goalie[..., None, :]
+    way = np.stack([np.full_like(_SHOTS, 20.4), _SHOTS], axis=-1) - player
+    foot = ball + way * (((goalie - ball) * way).sum(axis=-1) / (way * way).sum(axis=-1))[..., None]
+    balls, gaps = _meet(ball, way, goalie, foot, 0.2)
+    crossing = ball[..., 1] + way[..., 1] * (20.0 - ball[..., 0]) / way[..., 0]
+    scores = (balls[..., -1, 0] >= 20.0) & (abs(crossing) < 7.01 - _stray() * np.linalg.norm(way, axis=-1))
+    return np.where(scores, np.where(balls[..., 0] < 20.0, gaps, np.inf).min(axis=-1), 0.0)
+
+
+def _meet(ball: Any, way: Any, goalie: Any, meeting: Any, speed: float) -> tuple[Any, Any]:
+    """Where a ball is at all `_TIMES`, and how far from a goalie that runs to a place."""
+    run = meeting - goalie
+    share = np.minimum(1.0, speed * _TIMES / np.maximum(np.linalg.norm(run, axis=-1), 1e-9)[..., None])
+    balls = ball[..., None, :] + way[..., None, :] * (1.0 - 0.94**_TIMES)[:, None]
+    return balls, np.linalg.norm(balls - goalie[..., None, :] - run[..., None, :] * share[..., None], axis=-1)
 
 
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
@@ -467,7 +532,7 @@ def draw_pitch(canvas: Canvas, state: Record, c: Record, target: tuple[float, fl
     half, length, mouth = c.pitch_width / 2.0, c.pitch_length, c.goal_width / 2.0
     # The largest scale at which there is room for the whole width, and for the whole length with the net.
     span = max(1.1 * c.pitch_width, 1.3 * (length + GOAL_DEPTH + 2.0))
-    canvas.look_at(-span / 2.0, span / 2.0, -1.0)
+    canvas.look_at(-span / 2.0, span / 2.0, -1.9)
     canvas.box(-span, -span, 2.0 * span, 3.0 * span, GRASS)
     for k in range(0, 8, 2):
         canvas.box(-half, k * length / 8.0, 2.0 * half, length / 8.0, _MOWN)
@@ -481,11 +546,10 @@ def draw_pitch(canvas: Canvas, state: Record, c: Record, target: tuple[float, fl
     area = min(c.goal_area_width / 2.0, half)
     _draw_frame(canvas, area, length - c.goal_area_length, length, 1.5)
     canvas.line([(-mouth, length), (-mouth, length + GOAL_DEPTH), (mouth, length + GOAL_DEPTH), (mouth, length)], PAPER, 4.0)
+    before, under_way = [*canvas.trail, *canvas.past[:1]], [*canvas.past, state]
     if target is not None:
-        start = canvas.trail[-1] if canvas.trail else state
-        canvas.arrow(_seen(start.ball_x, start.ball_y), _seen(*target), WOOD, 2.0)
+        canvas.arrow(_seen(under_way[0].ball_x, under_way[0].ball_y), _seen(*target), WOOD, 2.0)
         canvas.ring(_seen(*target), 0.55, WOOD, 2.5)
-    before, under_way = list(canvas.trail), [*canvas.trail[-1:], *canvas.past, state]
     if len(before) > 1:
         canvas.line([_seen(each.ball_x, each.ball_y) for each in before], _NET, 2.0)
     for each in before:
@@ -572,4 +636,4 @@ def _featured(world: World, features: int) -> World:
         raise InvalidOption(f"features={features!r} is no observation of {world.name}: give 17 (scaled) or 14 (raw).")
     if features == 17:
         return world
-    return replace(world, observation=observation("MENDED" in world.constants, 14), observe=observe_raw)
+    return replace(world, observation=observation("MENDED" in world.constants, 14), observe=observe_raw, policy=policy_raw)

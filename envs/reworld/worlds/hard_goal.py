@@ -2,8 +2,8 @@
 
 Source: Li et al., "HyAR: Addressing Discrete-Continuous Reinforcement Learning via Hybrid Action Representation", ICLR 2022
 (arXiv 2109.05490); DLPA compares on it too. There a function in each training script maps these actions, whose parameters
-are in [-1, 1], to those of Goal. At the default configuration the trajectories of version 0 equal those of that function, bit for
-bit, with all that is odd in them; version 1 is what was meant, on the mended [Goal](goal.md):
+are in [-1, 1], to those of Goal. At the default configuration the trajectories of version 0 equal those of that function, bit
+for bit, with all that is odd in them; version 1 is what was meant, on the mended [Goal](goal.md):
 
 | what the published code does | and what follows | version 1 |
 | --- | --- | --- |
@@ -27,6 +27,7 @@ from reworld.rendering import Canvas
 from reworld.world import Branch, Quantity, Record, Vector
 from reworld.worlds import goal
 from reworld.worlds.goal import HALF_MOUTH, KICK_TO, MENDED, draw_pitch, play, within
+from reworld.worlds.goal import policy as play_goal
 
 _TARGET = (
     Quantity("x", -1.0, 1.0, "", "where to kick it to, from the player's line to the goal line"),
@@ -36,7 +37,11 @@ _TARGET = (
 _PUBLISHED_BRANCHES = (
     Branch("kick_to", "kick the ball, and walk after it", _TARGET),
     *(
-        Branch(f"shoot_{side}_{k}", "shoot at an interval of the goal line", (Quantity("place", -1.0, 1.0, "", "from left to right"),))
+        Branch(
+            f"shoot_{side}_{k}",
+            "shoot at an interval of the goal line",
+            (Quantity("place", -1.0, 1.0, "", "from left to right"),),
+        )
         for side in ("left", "right")
         for k in range(1, 6)
     ),
@@ -82,7 +87,7 @@ def aim(branch: int, x: Vector, c: Record) -> tuple[float, float]:
 
 def policy(observation: Any) -> tuple[int, tuple[float, ...]]:
     """Play Goal by its own rules, with the shot whose interval is nearest."""
-    branch, x = goal.policy(observation)
+    branch, x = play_goal(observation)
     if branch == KICK_TO:
         return KICK_TO, (x[0] / 10.0 - 1.0, x[1] / 15.0) if MENDED else (x[0] / 20.0 - 1.0, 0.0)
     place = x[0] / 7.01
