@@ -23,12 +23,12 @@ FILMS: dict[str, tuple[str, int, int, int, int, dict[str, Any]]] = {
     "platform": ("reworld/Platform-v0", 3, 50, 2, 40, {}),
     "cartpole": ("reworld/CartPole-v0", 1, 300, 2, 40, {"configuration": {"wind": 10.0}}),
     "goal": ("reworld/Goal-v1", 0, 20, 1, 60, {}),
-    "hard_goal": ("reworld/HardGoal-v1", 0, 20, 1, 60, {}),
-    "catch_point": ("reworld/CatchPoint-v0", 0, 50, 1, 200, {}),
-    "hard_move": ("reworld/HardMove-v0", 0, 50, 1, 200, {"n": 6}),
-    "moving": ("reworld/Moving-v0", 0, 300, 2, 60, {}),
-    "sliding": ("reworld/Sliding-v0", 0, 300, 2, 60, {}),
-    "block_world": ("reworld/BlockWorld-v0", 0, 200, 1, 200, {}),
+    "hard_goal": ("reworld/HardGoal-v1", 5, 20, 1, 60, {}),
+    "catch_point": ("reworld/CatchPoint-v0", 3, 50, 1, 200, {}),
+    "hard_move": ("reworld/HardMove-v0", 4, 50, 1, 200, {"n": 6}),
+    "moving": ("reworld/Moving-v0", 4, 300, 2, 60, {}),
+    "sliding": ("reworld/Sliding-v0", 12, 300, 2, 60, {}),
+    "block_world": ("reworld/BlockWorld-v0", 3, 200, 1, 200, {}),
     "tabular": ("reworld/Tabular-v0", 0, 60, 1, 200, {}),
 }
 
