@@ -8,8 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reworld.configuration import starting_configurations
+from reworld.engine.kernels import instances_of
+from reworld.engine.linking import link
 from reworld.errors import InvalidConfiguration, InvalidOption
 from reworld.finite import FiniteMDP, exact_model, optimal_actions
+from reworld.generator import uniform
 from reworld.vector import WorldVectorEnv
 from reworld.world import World
 from reworld.worlds.block_world import SLIP_LEVELS, block_world
@@ -103,6 +107,30 @@ class TestModels:
         observations, _ = WorldVectorEnv(world, 4000).reset(seed=2)
         counts = np.bincount(observations, minlength=world.observation)
         assert_drawn_from(counts[None], exact_model(world).start[None])
+
+
+class TestLargestDraw:
+    """Probabilities whose sum is rounded to less than 1 leave a rest, which must lead nowhere else."""
+
+    def last(self, world: World, function: Any, configuration: dict[str, float], *arguments: Any) -> int:
+        instance: Any = instances_of(world, 1).view(np.recarray)[0]
+        instance.configuration.values[:] = starting_configurations(world, configuration)[0, 0]
+        link(function, {uniform: largest}, world.constants)(instance.state, *arguments, instance.configuration, None)
+        return int(instance.state[world.state[0]])
+
+    def test_leads_to_a_state_of_the_model(self) -> None:
+        # 1 - 2⁻⁵³ less 0.3 and less 0.7 is 0, and not below.
+        river = tabular()
+        assert self.last(river, river.step, {"p_0_0_0": 0.3, "p_0_0_1": 0.7}, 0, None) == 1
+        assert self.last(SMALL, SMALL.step, {"stay": 0.3, "slip": 1.0, "slip_left": 0.0}, 0, None) == 1
+
+    def test_begins_in_a_state_of_the_model(self) -> None:
+        world = tabular(kernel=np.full((3, 1, 3), 1 / 3), rewards=np.zeros((3, 1)), start=[0.3, 0.7, 0.0])
+        assert self.last(world, world.reset, {}) == 1
+
+
+def largest(rng: Any, low: float, high: float) -> float:
+    return low + (high - low) * (1.0 - 2.0**-53)
 
 
 def assert_drawn_from(counts: np.ndarray, laws: np.ndarray) -> None:

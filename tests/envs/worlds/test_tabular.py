@@ -78,6 +78,13 @@ class TestKnownValues:
         assert tabular(tmp_path / "mine.npz") == tabular(kernel=KERNEL, rewards=REWARDS, terminal=LAST)
 
 
+def test_sums_that_miss_one_by_rounding_are_mended() -> None:
+    kernel = [[[1.0 + 5e-10, 0.0]], [[0.5, 0.5 - 5e-10]]]
+    model = exact_model(tabular(kernel=kernel, rewards=[[0.0], [1.0]], start=[0.5, 0.5 + 5e-10]))
+    for laws in (model.kernel, model.start):
+        np.testing.assert_allclose(laws.sum(axis=-1), 1.0, rtol=0.0, atol=1e-15)
+
+
 class TestConfiguration:
     def test_is_the_kernel(self) -> None:
         world = tabular()
