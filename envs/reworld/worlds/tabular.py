@@ -16,6 +16,7 @@ import math
 from functools import cache
 from os import PathLike
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -197,7 +198,7 @@ def _river_swim() -> World:
     kernel, rewards = np.zeros((6, 2, 6)), np.zeros((6, 2, 6))
     for s in range(6):
         kernel[s, 0, max(s - 1, 0)] = 1.0
-        kernel[s, 1, max(s - 1, 0) : s + 2] = {0: (0.7, 0.3), 5: (0.7, 0.3)}.get(s, (0.1, 0.6, 0.3))
+        kernel[s, 1, max(s - 1, 0) : s + 2] = (0.7, 0.3) if s in {0, 5} else (0.1, 0.6, 0.3)
     rewards[0, 0, 0], rewards[5, 1, 5] = 5.0, 10_000.0
     return _world(_checked(kernel, rewards), (Branch("left", "swim with the current"), Branch("right", "swim against it")))
 
@@ -230,17 +231,6 @@ def _world(model: FiniteMDP, branches: tuple[Branch, ...]) -> World:
     )
 
 
-_NAMES = {
-    "kernel": "kernel",
-    "P": "kernel",
-    "rewards": "rewards",
-    "r": "rewards",
-    "start": "start",
-    "mu": "start",
-    "terminal": "terminal",
-}
-
-
 _SHORT = {"P": "kernel", "r": "rewards", "mu": "start"}
 
 
@@ -249,7 +239,7 @@ def _load(path: str | PathLike[str]) -> dict[str, Any]:
     try:
         with np.load(path) as file:
             arrays = {_SHORT.get(name, name): file[name] for name in file.files}
-    except (OSError, TypeError, ValueError) as error:
+    except (OSError, TypeError, ValueError, BadZipFile) as error:
         raise InvalidOption(f"{path!r} is no .npz file of arrays of numbers: write it by numpy.savez. ({error})") from error
     return {name: arrays[name] for name in ("kernel", "rewards", "start", "terminal") if name in arrays}
 

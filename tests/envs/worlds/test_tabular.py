@@ -167,7 +167,8 @@ class TestRefusals:
     def test_other_files_are_not_read(self, tmp_path: Path) -> None:
         np.save(tmp_path / "one.npy", KERNEL)
         (tmp_path / "text.npz").write_text("P")
-        for name in ("one.npy", "text.npz"):
+        (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+        for name in ("one.npy", "text.npz", "broken.npz"):
             with pytest.raises(InvalidOption, match=r"no \.npz file of arrays of numbers"):
                 tabular(tmp_path / name)
 
