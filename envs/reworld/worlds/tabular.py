@@ -237,7 +237,7 @@ _SHORT = {"P": "kernel", "r": "rewards", "mu": "start"}
 def _load(path: str | PathLike[str]) -> dict[str, Any]:
     """Read the arrays of a file, under the names that `tabular` has for them."""
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as stream, np.load(stream) as file:
             arrays = {_SHORT.get(name, name): file[name] for name in file.files}
     except (OSError, TypeError, ValueError, BadZipFile) as error:
         raise InvalidOption(f"{path!r} is no .npz file of arrays of numbers: write it by numpy.savez. ({error})") from error
