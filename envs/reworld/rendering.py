@@ -142,12 +142,10 @@ class Canvas:
         self._surface.blit(self._text(left, INK, 16), (margin, 6 * _FINE))
         image = self._text(right, INK, 16)
         self._surface.blit(image, (self._width - margin - image.get_width(), 6 * _FINE))
-        for shown in range(len(below), -1, -1):
-            rest = [f"and {len(below) - shown} more"] if shown < len(below) else []
-            image = self._text("    ".join([*below[:shown], *rest]), FAINT, 13)
-            if image.get_width() <= self._width - 2 * margin:
-                break
-        self._surface.blit(image, (margin, 27 * _FINE))
+        shown = 0
+        while shown < len(below) and self._font(13).size(_list(below, shown + 1))[0] <= self._width - 2 * margin:
+            shown += 1
+        self._surface.blit(self._text(_list(below, shown), FAINT, 13), (margin, 27 * _FINE))
 
     def picture(self) -> Picture:
         """Copy what was painted, uint8 of shape (height, width, 3)."""
@@ -158,9 +156,12 @@ class Canvas:
         return (point[0] - self._left) * self._scale, self._height - (point[1] - self._bottom) * self._scale
 
     def _text(self, text: str, color: Color, pixels: int) -> Any:
+        return self._font(pixels).render(text, True, color)
+
+    def _font(self, pixels: int) -> Any:
         if pixels not in self._fonts:
             self._fonts[pixels] = self._pygame.font.Font(None, round(1.35 * pixels * _FINE))
-        return self._fonts[pixels].render(text, True, color)
+        return self._fonts[pixels]
 
     def _paint_landscape(self) -> Any:
         surface = self._surface.copy()
@@ -174,6 +175,11 @@ class Canvas:
             ]
             self._pygame.draw.polygon(surface, color, [*ridge, (width, height), (0, height)])
         return surface
+
+
+def _list(texts: Sequence[str], shown: int) -> str:
+    """Say the first texts, and how many there are beside them."""
+    return "    ".join([*texts[:shown], *([f"and {len(texts) - shown} more"] if shown < len(texts) else [])])
 
 
 @dataclass(frozen=True)
@@ -205,6 +211,7 @@ class Film:
             raise InvalidOption(f"render_mode={mode!r} is unknown: give 'human', 'rgb_array', 'rgb_array_list' or None.")
         self._world = world
         self._mode = mode
+        self._default = world.default_configuration
         self._canvas: Canvas | None = None
         self._window: Any = None
         self._clock: Any = None
@@ -321,8 +328,9 @@ class Film:
         if instance.ended:
             succeeded = plain(self._world, self._world.succeeded)(instance.state, instance.configuration)
             gained = f"{'success' if succeeded else 'failure'}    {gained}"
-        values = [(parameter, getattr(instance.configuration, parameter.name)) for parameter in self._world.parameters]
-        changed = [f"{p.name} {p.default:.4g} -> {value:.4g}" for p, value in values if value != p.default]
+        values = instance.configuration.values
+        differing = ((self._world.parameters[k], values[k]) for k in np.flatnonzero(values != self._default))
+        changed = [f"{p.name} {p.default:.4g} -> {value:.4g}" for p, value in differing]
         self._canvas.caption(f"{self._world.name}    {action}", gained, changed or ["default configuration"])
         return self._canvas.picture()
 

@@ -145,7 +145,7 @@ class World:
         return isinstance(other, World) and self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.name, self.step, self.parameters, len(self.branches)))
+        return hash((self.name, self.step, len(self.parameters), len(self.branches)))
 
     def _key(self) -> tuple[Any, ...]:
         arrays = {name: np.asarray(value) for name, value in self.constants.items()}
