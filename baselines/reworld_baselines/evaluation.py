@@ -5,6 +5,7 @@ favour the short ones.)
 """
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -14,9 +15,7 @@ from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode
 from scipy.stats import bootstrap
 
-from reworld.policies import rules_of
 from reworld.vector import WorldVectorEnv
-from reworld.world import World
 
 Array = np.ndarray[Any, Any]
 
@@ -54,30 +53,6 @@ class RandomAgent:
     def act(self, observations: Array, *, deterministic: bool = True) -> Any:
         """Choose actions, whatever is observed."""
         return self._action_space.sample()
-
-
-class ScriptedAgent:
-    """Play by the rules that a world brings with it, `reworld.World.policy`.
-
-    Args:
-        world: Which one.
-
-    Raises:
-        InvalidOption: If it brings none.
-    """
-
-    def __init__(self, world: World) -> None:
-        self._rules = rules_of(world)
-        self._offsets = world.branch_offsets
-
-    def act(self, observations: Array, *, deterministic: bool = True) -> Any:
-        """Choose actions, one environment after the other."""
-        branches = np.zeros(len(observations), np.int64)
-        rows = np.zeros((len(observations), self._offsets[-1]), np.float32)
-        for i, observation in enumerate(observations):
-            branches[i], x = self._rules(observation)
-            rows[i, self._offsets[branches[i]] :][: len(x)] = x
-        return (branches, rows) if self._offsets[-1] else branches
 
 
 @dataclass(frozen=True)
@@ -144,6 +119,31 @@ def evaluate(agent: Agent, batch: WorldVectorEnv, seed: int = EVALUATION_SEED) -
         if ending.any():
             successes[ending] = info["final_info"]["success"][ending]
             playing &= ~ending
+    return _summary(returns, successes)
+
+
+def evaluate_policy(policy: Callable[[Any], Any], env: Any, episodes: int, seed: int = EVALUATION_SEED) -> Evaluation:
+    """Let a policy that is not batched play the episodes that `evaluate` would have it play.
+
+    Args:
+        policy: From an observation to an action.
+        env: A single environment.
+        episodes: How many, at least 2.
+        seed: Of the first; the i-th has ``seed + i``.
+    """
+    returns, successes = np.zeros(episodes), np.zeros(episodes, np.bool_)
+    for i in range(episodes):
+        observation, info = env.reset(seed=seed + i)
+        ended = False
+        while not ended:
+            observation, reward, terminated, truncated, info = env.step(policy(observation))
+            returns[i] += reward
+            ended = terminated or truncated
+        successes[i] = info["success"]
+    return _summary(returns, successes)
+
+
+def _summary(returns: Array, successes: Array) -> Evaluation:
     low, high = mean_interval(returns)
     return Evaluation(
         mean=float(returns.mean()),

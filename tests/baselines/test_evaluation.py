@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -9,9 +8,8 @@ from gymnasium.error import Error
 
 import reworld  # noqa: F401  (registers the worlds)
 from reworld.policies import scripted_policy
-from reworld.world import World
 from reworld_baselines.benchmark import references
-from reworld_baselines.evaluation import RandomAgent, ScriptedAgent, evaluate, make_batch, mean_interval
+from reworld_baselines.evaluation import RandomAgent, evaluate, evaluate_policy, make_batch, mean_interval
 
 PLATFORM, CARTPOLE = "reworld/Platform-v0", "reworld/CartPole-v0"
 
@@ -73,22 +71,15 @@ def test_an_environment_of_others_is_refused():
 class TestReferences:
     @pytest.mark.parametrize("id", [id for id in gymnasium.registry if id.startswith("reworld/")])
     def test_every_worlds_own_rules_beat_chance(self, id: str) -> None:
-        batch = make_batch(id, 100)
-        scripted = evaluate(ScriptedAgent(batch.world), batch)
+        env, batch = gymnasium.make(id), make_batch(id, 60)
+        scripted = evaluate_policy(scripted_policy(env.unwrapped.world), env, 60)
         random = evaluate(RandomAgent(batch.action_space, seed=0), batch)
         assert scripted.low > random.high
         assert scripted.success_rate >= random.success_rate
 
-    @pytest.mark.parametrize("id", ["reworld/CartPole-v0", "reworld/Platform-v0"])
-    def test_scripted_agent_acts_as_the_scripted_policy_does(self, id: str) -> None:
-        batch = make_batch(id, 2)
-        observations, _ = batch.reset(seed=0)
-        policy = scripted_policy(batch.world)
-        expected = batch_action(batch.world, [policy(observation) for observation in observations])
-        state = batch.get_state()
-        found = batch.step(ScriptedAgent(batch.world).act(observations))[0]
-        batch.set_state(state)
-        np.testing.assert_array_equal(found, batch.step(expected)[0])
+    def test_a_policy_plays_the_episodes_of_the_batch(self) -> None:
+        env = gymnasium.make(CARTPOLE)
+        assert evaluate_policy(lambda _: 1, env, 20) == evaluate(AlwaysRight(), make_batch(CARTPOLE, 20))
 
     def test_are_measured_and_laid_out(self, tmp_path: Path) -> None:
         outcome = references.measure(20, tmp_path / "references.json", only="CartPole")
@@ -96,11 +87,3 @@ class TestReferences:
         page = (tmp_path / "references.md").read_text()
         assert "| `reworld/CartPole-v0` |" in page
         assert "500.000 [500.000, 500.000] | 100.0 % |" in page
-
-
-def batch_action(world: World, actions: list[Any]) -> Any:
-    if not world.branch_offsets[-1]:
-        return np.array(actions)
-    return np.array([action[0] for action in actions]), tuple(
-        np.stack([action[1][k] for action in actions]) for k in range(len(world.branches))
-    )

@@ -26,15 +26,16 @@ def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/spee
     Console().print(Markdown(speed.to_markdown(speed.measure(seconds, rounds, output, peers))))
 
 
-def _references(episodes: int = 10_000, output: Path = Path("runs/references.json"), only: str = "") -> None:
+def _references(episodes: int = 10_000, output: Path = Path("runs/references.json"), only: str = "", workers: int = 1) -> None:
     """What a random agent and a world's own rules reach.
 
     Args:
         episodes: How many, the same ones for both.
         output: Where to store the result, as JSON; a page with the table is written beside it.
         only: Measure only worlds whose id contains this.
+        workers: Number of processes.
     """
-    Console().print(Markdown(references.to_markdown(references.measure(episodes, output, only))))
+    Console().print(Markdown(references.to_markdown(references.measure(episodes, output, only, workers))))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a random agent and a world's own rules reach: the scale on which learning agents are read."""
 
 import json
+import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import gymnasium
 from rich.progress import track
 
 import reworld  # noqa: F401  (registers the worlds)
-from reworld_baselines.evaluation import RandomAgent, ScriptedAgent, evaluate, make_batch
+from reworld.policies import scripted_policy
+from reworld_baselines.evaluation import RandomAgent, evaluate, evaluate_policy, make_batch
 from reworld_baselines.provenance import commit, versions
 
 MEMBERS: dict[str, tuple[dict[str, Any], ...]] = {
@@ -17,34 +19,23 @@ MEMBERS: dict[str, tuple[dict[str, Any], ...]] = {
 """Which members of a family are measured; of all others, the default one."""
 
 
-def measure(episodes: int, output: Path, only: str = "") -> dict[str, Any]:
+def measure(episodes: int, output: Path, only: str = "", workers: int = 1) -> dict[str, Any]:
     """Let both agents play the same episodes of every world, each once and to its end.
 
     Args:
         episodes: How many.
         output: JSON file to store the result in; a page with the table is written beside it.
         only: Measure only worlds whose id contains this.
+        workers: Number of processes.
 
     Returns:
         What was stored: for every world and agent the mean return with its 95 % bootstrap interval, and the success rate.
     """
     ids = [id for id in gymnasium.registry if id.startswith("reworld/") and only in id]
-    members = [(id, arguments) for id in ids for arguments in MEMBERS.get(id, ({},))]
-    rows = []
-    for id, arguments in track(members, description="playing"):
-        batch = make_batch(id, episodes, **arguments)
-        for name, agent in (("random", RandomAgent(batch.action_space, seed=0)), ("scripted", ScriptedAgent(batch.world))):
-            result = evaluate(agent, batch)
-            rows.append(
-                {
-                    "world": id,
-                    "arguments": arguments,
-                    "agent": name,
-                    "mean_return": result.mean,
-                    "interval": [result.low, result.high],
-                    "success_rate": result.success_rate,
-                }
-            )
+    members = [(id, arguments, episodes) for id in ids for arguments in MEMBERS.get(id, ({},))]
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        played = track(pool.imap(_play, members), description="playing", total=len(members))
+        rows = [row for pair in played for row in pair]
     outcome = {
         "episodes": episodes,
         "rows": rows,
@@ -56,6 +47,27 @@ def measure(episodes: int, output: Path, only: str = "") -> dict[str, Any]:
     output.write_text(json.dumps(outcome, indent=1) + "\n")
     output.with_suffix(".md").write_text(to_markdown(outcome))
     return outcome
+
+
+def _play(member: tuple[str, dict[str, Any], int]) -> list[dict[str, Any]]:
+    id, arguments, episodes = member
+    batch = make_batch(id, episodes, **arguments)
+    env: Any = gymnasium.make(id, **arguments)
+    results = {
+        "random": evaluate(RandomAgent(batch.action_space, seed=0), batch),
+        "scripted": evaluate_policy(scripted_policy(env.unwrapped.world), env, episodes),
+    }
+    return [
+        {
+            "world": id,
+            "arguments": arguments,
+            "agent": agent,
+            "mean_return": result.mean,
+            "interval": [result.low, result.high],
+            "success_rate": result.success_rate,
+        }
+        for agent, result in results.items()
+    ]
 
 
 def to_markdown(outcome: dict[str, Any]) -> str:
