@@ -488,9 +488,13 @@ def policy_raw(observation: Any) -> tuple[int, tuple[float, ...]]:
     else:
         inside &= run > 0.5
     gap = np.where(inside, gap, -1.0)
-    player_then = np.where(run[:, None] > 1.6, rest - 1.6 * (rest - player) / np.maximum(run, 1e-9)[:, None], player)
-    promise = _shot_clearances(rest, player_then, goalie_then).max(axis=-1) + 0.1 * (rest[:, 0] - goalie_then[:, 0])
-    best = int(np.where(gap > 2.2, promise + 0.1 * gap, gap - 100.0).argmax())
+    best = int(gap.argmax())
+    if gap[best] > 2.2:
+        safe = np.flatnonzero(gap > 2.2)
+        rest, run, goalie_then = rest[safe], run[safe, None], goalie_then[safe]
+        player_then = np.where(run > 1.6, rest - 1.6 * (rest - player) / np.maximum(run, 1e-9), player)
+        promise = _shot_clearances(rest, player_then, goalie_then).max(axis=-1) + 0.1 * (rest[:, 0] - goalie_then[:, 0])
+        best = int(safe[(promise + 0.1 * gap[safe]).argmax()])
     return KICK_TO, (float(targets[best, 0]), float(targets[best, 1]))
 
 
@@ -519,7 +523,8 @@ def _meet(ball: Any, way: Any, goalie: Any, meeting: Any, speed: float) -> tuple
     run = meeting - goalie
     share = np.minimum(1.0, speed * _TIMES / np.maximum(np.linalg.norm(run, axis=-1), 1e-9)[..., None])
     balls = ball[..., None, :] + way[..., None, :] * (1.0 - 0.94**_TIMES)[:, None]
-    return balls, np.linalg.norm(balls - goalie[..., None, :] - run[..., None, :] * share[..., None], axis=-1)
+    apart = balls - goalie[..., None, :] - run[..., None, :] * share[..., None]
+    return balls, np.hypot(apart[..., 0], apart[..., 1])
 
 
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
