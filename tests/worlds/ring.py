@@ -49,7 +49,7 @@ def draw(canvas: Canvas, state: Record, c: Record) -> None:
 def ring(size: int = 5, branches: int = 2) -> World:
     if size < 2:
         raise InvalidOption(f"size={size}: give at least 2.")
-    jumps = [Branch(f"jump{k}", "jump", (Quantity("extra", -3.0, 3.0, "places", "more places"),)) for k in range(1, branches)]
+    jumps = [Branch(f"jump{k}", "jump", (Quantity("extra", -3.0, 10.0, "places", "more places"),)) for k in range(1, branches)]
     return dataclasses.replace(
         _FIVE,
         observation=size,
@@ -66,7 +66,7 @@ _FIVE = World(
     ),
     state=("place",),
     observation=5,
-    branches=(Branch("walk", ""), Branch("jump1", "", (Quantity("extra", -3.0, 3.0, "places", ""),))),
+    branches=(Branch("walk", ""), Branch("jump1", "", (Quantity("extra", -3.0, 10.0, "places", ""),))),
     reset=reset,
     step=step,
     observe=observe,
