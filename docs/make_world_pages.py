@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 import reworld
@@ -81,8 +82,8 @@ def _versions(specs: Sequence[EnvSpec]) -> str:
     for spec in specs:
         limit = "none but the world's own" if spec.max_episode_steps is None else f"{spec.max_episode_steps} steps"
         threshold = "" if spec.reward_threshold is None else f"{spec.reward_threshold:g}"
-        rows.append((f"`gymnasium.make({spec.id!r})`", _family(spec), limit, threshold))
-    return _table(("", "arguments", "time limit", "solved from a mean return of"), rows)
+        rows.append((f"`{spec.id}`", _family(spec), limit, threshold))
+    return _table(("`gymnasium.make`", "arguments", "time limit", "solved from a mean return of"), rows)
 
 
 def _family(spec: EnvSpec) -> str:
@@ -143,10 +144,13 @@ def _action(world: World) -> list[str]:
 def _observation(world: World) -> list[str]:
     if isinstance(world.observation, int):
         return [f"`Discrete({world.observation})`: the number of the state."]
-    rows = [
-        (str(k), f"`{q.name}`", f"{q.low:.4g}", f"{q.high:.4g}", q.unit, q.meaning) for k, q in enumerate(world.observation)
-    ]
+    rows = [(str(k), f"`{q.name}`", _bound(q.low), _bound(q.high), q.unit, q.meaning) for k, q in enumerate(world.observation)]
     return [f"float32, shape ({len(world.observation)},).", _table(("", "name", "low", "high", "unit", ""), rows)]
+
+
+def _bound(value: float) -> str:
+    """A number, or infinity in place of the largest one."""
+    return f"{value:.4g}" if abs(value) < np.finfo(np.float32).max else "∞" if value > 0.0 else "-∞"
 
 
 def _configuration(world: World) -> list[str]:

@@ -6,19 +6,19 @@ import gymnasium
 
 _TABLE: tuple[tuple[str, str, int | None, float | None], ...] = (
     # id, world, time limit, reward threshold
-    ("reworld/CartPole-v0", "reworld.worlds.cartpole:WORLD", 500, 475.0),
     ("reworld/Platform-v0", "reworld.worlds.platform:WORLD", 200, 0.97),
-    ("reworld/CatchPoint-v0", "reworld.worlds.catch_point:V0", 25, 8.12),
-    ("reworld/CatchPoint-v1", "reworld.worlds.catch_point:V1", 25, None),
-    ("reworld/HardMove-v0", "reworld.worlds.hard_move:hard_move", 30, 6.29),
     ("reworld/Goal-v0", "reworld.worlds.goal:goal_v0", None, 28.75),
     ("reworld/Goal-v1", "reworld.worlds.goal:goal_v1", 100, None),
     ("reworld/HardGoal-v0", "reworld.worlds.hard_goal:V0", None, 28.38),
     ("reworld/HardGoal-v1", "reworld.worlds.hard_goal:V1", 100, None),
+    ("reworld/CatchPoint-v0", "reworld.worlds.catch_point:V0", 25, 8.12),
+    ("reworld/CatchPoint-v1", "reworld.worlds.catch_point:V1", 25, None),
+    ("reworld/HardMove-v0", "reworld.worlds.hard_move:hard_move", 30, 6.29),
     ("reworld/Moving-v0", "reworld.worlds.moving:V0", None, None),
     ("reworld/Moving-v1", "reworld.worlds.moving:V1", 200, None),
     ("reworld/Sliding-v0", "reworld.worlds.sliding:V0", None, None),
     ("reworld/Sliding-v1", "reworld.worlds.sliding:V1", 200, None),
+    ("reworld/CartPole-v0", "reworld.worlds.cartpole:WORLD", 500, 475.0),
     ("reworld/BlockWorld-v0", "reworld.worlds.block_world:block_world", 200, None),
     ("reworld/Tabular-v0", "reworld.worlds.tabular:tabular", 100, None),
 )

@@ -1,4 +1,4 @@
-"""HardGoal: Goal with ten shots, each at its own part of the goal line.
+"""Hard Goal: Goal with ten shots, each at its own part of the goal line.
 
 Source: Li et al., "HyAR: Addressing Discrete-Continuous Reinforcement Learning via Hybrid Action Representation", ICLR 2022
 (arXiv 2109.05490); DLPA compares on it too. There a function in each training script maps these actions, whose parameters
