@@ -1,5 +1,6 @@
 """Replaying recorded trajectories of existing environments through the compiled engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,14 @@ class Replay:
     draws_used: np.ndarray
 
 
-def replay(world: World, file: str, fields: dict[str, str], forget_rounding: bool, shared_parameter: bool = False) -> Replay:
+def replay(
+    world: World,
+    file: str,
+    fields: dict[str, str],
+    forget_rounding: bool,
+    shared_parameter: bool = False,
+    notice: Callable[[Any], None] | None = None,
+) -> Replay:
     """Take every recorded action, with the recorded draws in place of random ones.
 
     Args:
@@ -34,6 +42,7 @@ def replay(world: World, file: str, fields: dict[str, str], forget_rounding: boo
         fields: The world's state fields by the recorded names.
         forget_rounding: Whether to set the state to the recorded one before every step, not once per episode.
         shared_parameter: Whether all branches were recorded to take the same parameters.
+        notice: What completes a state whose other fields have been set.
 
     Returns:
         What happened, with one column of `states` for each field, in the order given.
@@ -55,6 +64,8 @@ def replay(world: World, file: str, fields: dict[str, str], forget_rounding: boo
                 row = recorded["init_state"][episode] if t == first else recorded["state"][t - 1]
                 for name, column in columns.items():
                     instance["state"][name] = row[column]
+                if notice:
+                    notice(instances.view(np.recarray)[0].state)
             draws = recorded["draw_value"][recorded["draw_start"][t] : recorded["draw_start"][t + 1]]
             instance["generator"]["draws"][: len(draws)] = draws
             instance["generator"]["position"] = 0

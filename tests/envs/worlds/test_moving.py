@@ -3,6 +3,7 @@
 import math
 from functools import cache
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -17,7 +18,7 @@ from reworld.environment import WorldEnv
 from reworld.policies import scripted_policy
 from reworld.vector import WorldVectorEnv
 from reworld.world import World
-from reworld.worlds.moving import ACCELERATE, BRAKE, TURN, V0, V1, square, wrap
+from reworld.worlds.moving import ACCELERATE, BRAKE, TURN, V0, V1, notice, square, wrap
 
 FIELDS = {
     "agent_x": "x",
@@ -35,7 +36,7 @@ versions = pytest.mark.parametrize("world", [V0, V1], ids=["v0", "v1"])
 
 @cache
 def golden(forget_rounding: bool) -> Replay:
-    return replay(V0, "moving.npz", FIELDS, forget_rounding)
+    return replay(V0, "moving.npz", FIELDS, forget_rounding, notice=notice)
 
 
 @pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
@@ -96,7 +97,9 @@ def place(world: World = V0, configuration: dict[str, float] | None = None, **fi
         "target_radius": 0.1,
         "clock": 0.0,
     }
-    for name, value in {**start, **fields}.items():
+    placed = SimpleNamespace(**{**start, **fields})
+    plain(world, notice)(placed)
+    for name, value in vars(placed).items():
         state["state"][name] = value
     env.set_state(state)
     return env
@@ -229,7 +232,8 @@ class TestVersions:
 
     @pytest.mark.parametrize(("world", "published"), [(V0, True), (V1, False)], ids=["v0", "v1"])
     def test_v0_squares_as_the_c_library_does(self, world: World, published: bool) -> None:
-        numbers = np.random.default_rng(0).uniform(-2.0, 2.0, 50_000).tolist()
+        rng = np.random.default_rng(0)
+        numbers = [*rng.uniform(-2.0, 2.0, 50_000).tolist(), *(10.0 ** rng.uniform(-38.0, 38.0, 50_000)).tolist()]
         squares = list(map(plain(world, square), numbers))
         powers, products = [math.pow(x, 2.0) for x in numbers], [x * x for x in numbers]
         assert powers != products
@@ -247,6 +251,7 @@ def run(world: World, fields: dict[str, float], taken: list[tuple[int, float]]) 
     instance.configuration.values[:] = world.default_configuration
     for name, value in fields.items():
         instance.state[name] = value
+    plain(world, notice)(instance.state)
     steps = []
     for branch, parameter in taken:
         reward, _ = plain(world, world.step)(instance.state, branch, (parameter,), instance.configuration, None)
@@ -284,6 +289,20 @@ class TestLaws:
             success = one.speed == 0.0 and abs(math.hypot(one.x - 0.3, one.y + 0.4) - 0.1) < 1e-9
             border = min(abs(abs(one.x) - 1.0), abs(abs(one.y) - 1.0)) < 1e-9
             assert success or border or reward_turned == pytest.approx(reward, abs=1e-9)
+
+
+@versions
+def test_what_a_state_keeps_follows_from_the_rest(world: World) -> None:
+    batch = WorldVectorEnv(world, 64, configuration={"heading_noise": 0.1, "current_x": 0.5})
+    batch.reset(seed=0)
+    batch.action_space.seed(0)
+    for _ in range(100):
+        batch.step(batch.action_space.sample())
+    kept = batch.get_state()["state"].view(np.recarray)
+    noticed = kept.copy()
+    for state in noticed:
+        plain(world, notice)(state)
+    np.testing.assert_array_equal(kept, noticed, strict=True)
 
 
 @given(theta=st.floats(0.0, 2.0 * math.pi), turned=st.floats(-math.pi, math.pi))

@@ -2,6 +2,7 @@
 
 import math
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -17,7 +18,7 @@ from reworld.policies import scripted_policy
 from reworld.vector import WorldVectorEnv
 from reworld.world import World
 from reworld.worlds.moving import ACCELERATE, BRAKE, TURN
-from reworld.worlds.sliding import V0, V1
+from reworld.worlds.sliding import V0, V1, notice
 
 RESET_FIELDS = {
     "agent_x": "x",
@@ -37,7 +38,7 @@ versions = pytest.mark.parametrize("world", [V0, V1], ids=["v0", "v1"])
 
 @cache
 def golden(forget_rounding: bool) -> Replay:
-    return replay(V0, "sliding.npz", FIELDS, forget_rounding)
+    return replay(V0, "sliding.npz", FIELDS, forget_rounding, notice=notice)
 
 
 @pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
@@ -71,16 +72,23 @@ def test_golden_resets() -> None:
     np.testing.assert_array_equal(observations, recorded_observations, strict=True)
 
 
-def place(world: World = V0, **fields: float) -> WorldEnv:
-    """A craft at rest in the centre that heads for +x; the target is to its upper right."""
+def place(world: World = V0, phi: float = 0.0, **fields: float) -> WorldEnv:
+    """A craft at rest in the centre that heads for +x, and travels in the direction `phi`; the target is to its upper right."""
     env = WorldEnv(world)
     env.reset(seed=0)
     state = env.get_state()
     start = {"x": 0.0, "y": 0.0, "theta": 0.0, "target_x": 0.6, "target_y": 0.8}
-    for name, value in {**start, **fields}.items():
+    placed = SimpleNamespace(**{**start, **fields}, **travel(world, phi))
+    plain(world, notice)(placed)
+    for name, value in vars(placed).items():
         state["state"][name] = value
     env.set_state(state)
     return env
+
+
+def travel(world: World, phi: float) -> dict[str, float]:
+    """The fields from which the direction of travel follows."""
+    return {"phi": phi} if "phi" in world.state else {"travel_cosine": math.cos(phi), "travel_sine": math.sin(phi)}
 
 
 def act(env: WorldEnv, branch: int, parameter: float = 0.0) -> Any:
@@ -92,6 +100,11 @@ def now(env: WorldEnv) -> dict[str, float]:
     return dict(zip(env.world.state, env.get_state()["state"].tolist(), strict=True))
 
 
+def direction(env: WorldEnv) -> float:
+    """Of travel, an angle in (-π, π]."""
+    return math.atan2(now(env)["travel_sine"], now(env)["travel_cosine"])
+
+
 @versions
 class TestTransitionsByHand:
     def test_a_push_adds_to_the_velocity(self, world: World) -> None:
@@ -99,25 +112,25 @@ class TestTransitionsByHand:
         act(env, ACCELERATE, 0.8)
         # (0, 0.3) and a push of (0.4, 0) are (0.4, 0.3), of length 0.5.
         assert now(env)["speed"] == pytest.approx(0.5, abs=1e-15)
-        assert now(env)["phi"] == pytest.approx(math.atan2(0.3, 0.4), abs=1e-15)
+        assert direction(env) == pytest.approx(math.atan2(0.3, 0.4), abs=1e-15)
         assert (now(env)["x"], now(env)["y"]) == pytest.approx((0.002, 0.0015), abs=1e-15)
 
     def test_turning_changes_the_heading_alone(self, world: World) -> None:
         env = place(world, speed=2.0, phi=0.0)
         act(env, TURN, 1.0)
-        assert (now(env)["theta"], now(env)["phi"], now(env)["speed"]) == (0.5 * math.pi, 0.0, 2.0)
+        assert (now(env)["theta"], direction(env), now(env)["speed"]) == (0.5 * math.pi, 0.0, 2.0)
         assert (now(env)["x"], now(env)["y"]) == (0.01, 0.0)
 
     def test_braking_slows_the_travel_whatever_the_heading(self, world: World) -> None:
         env = place(world, speed=2.0, phi=0.5 * math.pi)
         act(env, BRAKE)
-        assert (now(env)["speed"], now(env)["phi"]) == (1.9, 0.5 * math.pi)
+        assert (now(env)["speed"], direction(env)) == (1.9, 0.5 * math.pi)
         assert (now(env)["x"], now(env)["y"]) == pytest.approx((0.0, 0.0095), abs=1e-15)
 
     def test_stopping_forgets_the_direction_of_travel(self, world: World) -> None:
         env = place(world, speed=0.05, phi=1.0, theta=2.0)
         act(env, BRAKE)
-        assert (now(env)["speed"], now(env)["phi"]) == (0.0, 2.0)
+        assert (now(env)["speed"], direction(env)) == (0.0, 2.0)
 
     def test_a_push_against_the_travel_that_cancels_it_leaves_no_speed(self, world: World) -> None:
         # The square of the speed is -2.8e-17 by rounding; gym-hybrid takes its root, which is NaN.
@@ -134,6 +147,20 @@ class TestTransitionsByHand:
         np.testing.assert_array_equal(*trajectories)
 
 
+@versions
+def test_what_a_state_keeps_follows_from_the_rest(world: World) -> None:
+    batch = WorldVectorEnv(world, 64)
+    batch.reset(seed=0)
+    batch.action_space.seed(0)
+    for _ in range(100):
+        batch.step(batch.action_space.sample())
+    kept = batch.get_state()["state"].view(np.recarray)
+    noticed = kept.copy()
+    for state in noticed:
+        plain(world, notice)(state)
+    np.testing.assert_array_equal(kept, noticed, strict=True)
+
+
 class TestVersions:
     @pytest.mark.parametrize(("world", "shown"), [(V0, False), (V1, True)], ids=["v0", "v1"])
     def test_direction_of_travel_is_observed(self, world: World, shown: bool) -> None:
@@ -145,11 +172,19 @@ class TestVersions:
         observation, _ = env.set_state(env.get_state())
         assert observation[10:] == pytest.approx((2.0 * math.cos(1.0), 2.0 * math.sin(1.0)), rel=1e-6)
 
-    @pytest.mark.parametrize(("world", "circles"), [(V0, 1.0), (V1, 0.0)], ids=["v0", "v1"])
-    def test_direction_of_travel_is_wrapped(self, world: World, circles: float) -> None:
-        env = place(world, theta=6.0, speed=1.0, phi=7.0)
+    @pytest.mark.parametrize(("world", "same"), [(V0, False), (V1, True)], ids=["v0", "v1"])
+    def test_one_direction_of_travel_has_one_state(self, world: World, same: bool) -> None:
+        # Neither a push of no strength nor a turn by no angle changes anything.
+        env, other = place(world, speed=1.0, theta=6.0, phi=0.5), place(world, speed=1.0, theta=6.0, phi=0.5)
         act(env, ACCELERATE, 0.0)
-        assert now(env)["phi"] == pytest.approx(7.0 - 2.0 * math.pi * (1.0 - circles), abs=1e-12)
+        act(other, TURN, 0.0)
+        assert (now(env) == pytest.approx(now(other), abs=1e-12)) == same
+
+    @pytest.mark.parametrize(("world", "least", "most"), [(V0, 1e-9, 1e-8), (V1, 0.0, 1e-15)], ids=["v0", "v1"])
+    def test_velocities_that_cancel(self, world: World, least: float, most: float) -> None:
+        env = place(world, speed=0.4975233211076293, phi=math.pi)
+        act(env, ACCELERATE, 2.0 * 0.4975233211076294)
+        assert least <= now(env)["speed"] <= most
 
     @pytest.mark.parametrize(("world", "left"), [(V0, 1e-17), (V1, 0.0)], ids=["v0", "v1"])
     def test_braking_that_rounding_keeps_from_stopping(self, world: World, left: float) -> None:
@@ -181,11 +216,13 @@ angles = st.floats(0.0, 6.28)
 def test_velocities_add(world: World, speed: float, phi: float, theta: float, power: float) -> None:
     instance: Any = instances_of(world, 1).view(np.recarray)[0]
     instance.configuration.values[:] = world.default_configuration
-    instance.state.speed, instance.state.phi, instance.state.theta = speed, phi, theta
+    for name, value in {"speed": speed, "theta": theta, **travel(world, phi)}.items():
+        instance.state[name] = value
+    plain(world, notice)(instance.state)
     plain(world, world.step)(instance.state, ACCELERATE, (power,), instance.configuration, None)
-    after, direction = instance.state.speed, instance.state.phi
+    state = instance.state
     expected = [speed * f(phi) + 0.5 * power * f(theta) for f in (math.cos, math.sin)]
-    assert [after * f(direction) for f in (math.cos, math.sin)] == pytest.approx(expected, abs=1e-6)
+    assert [state.speed * state.travel_cosine, state.speed * state.travel_sine] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("id", ["reworld/Sliding-v0", "reworld/Sliding-v1"])
