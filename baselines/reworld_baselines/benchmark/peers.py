@@ -61,7 +61,7 @@ def _particles(scenario: str, draw: Callable[[], Any], limit: int) -> Stepper:
 
     loaded = scenarios.load(scenario).Scenario()
     env = MultiAgentEnv(loaded.make_world(), loaded.reset_world, loaded.reward, loaded.observation)
-    return env.reset, draw, lambda action: bool(np.any(np.asarray(env.step(action)[1]) > 4.0)), limit
+    return env.reset, draw, lambda action: env.step(action)[1][0] > 4.0, limit
 
 
 def catch_point(rng: np.random.RandomState) -> Stepper:
