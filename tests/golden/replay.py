@@ -1,7 +1,8 @@
 """Replaying recorded trajectories of existing environments through the compiled engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,46 @@ from reworld.engine.kernels import instances_of, kernels
 from reworld.world import World
 
 FOLDER = Path(__file__).parent
+_AT_RESET = {"obs": "init_obs", "x_obs17_scaled": "x_init_obs17_scaled"}
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """A file of recorded trajectories, and the world that must take the same ones.
+
+    Args:
+        world: At its default configuration.
+        file: Name in ``tests/golden``.
+        fields: The world's state fields by the recorded names.
+        observations: Name of the recorded observations.
+        tolerance: How far apart trajectories may be; 0 for the same bits.
+        fused: Entries of the observation that depend on the machine of the recording, where a library fused a
+            multiplication with an addition: they are compared as float32, as they are observed, and within 5e-16.
+        kept: State fields that a recorded reset left as they were.
+        shared_parameter: Whether all branches were recorded to take the same parameters.
+        notice: What completes a state whose other fields have been set.
+    """
+
+    world: World
+    file: str
+    fields: dict[str, str]
+    observations: str = "obs"
+    tolerance: float = 0.0
+    fused: tuple[int, ...] = ()
+    kept: tuple[str, ...] = ()
+    shared_parameter: bool = False
+    notice: Callable[[Any], None] | None = None
+
+    @cached_property
+    def arrays(self) -> dict[str, Any]:
+        """What was recorded."""
+        return dict(np.load(FOLDER / self.file))
 
 
 @dataclass(frozen=True)
 class Replay:
-    """What a world did at every recorded step, beside what was recorded."""
+    """What a world did at every recorded step, its states with one column for each field of the recording."""
 
-    recorded: dict[str, Any]
     states: np.ndarray
     observations: np.ndarray
     rewards: np.ndarray
@@ -26,29 +60,20 @@ class Replay:
     draws_used: np.ndarray
 
 
-def replay(
-    world: World,
-    file: str,
-    fields: dict[str, str],
-    forget_rounding: bool,
-    shared_parameter: bool = False,
-    notice: Callable[[Any], None] | None = None,
-) -> Replay:
+def columns_of(recording: Recording, fields: Iterable[str]) -> list[int]:
+    """Where recorded fields lie in a recorded state."""
+    return [list(recording.arrays["state_names"]).index(name) for name in fields]
+
+
+def replay(recording: Recording, forget_rounding: bool) -> Replay:
     """Take every recorded action, with the recorded draws in place of random ones.
 
     Args:
-        world: At its default configuration.
-        file: Name in ``tests/golden``.
-        fields: The world's state fields by the recorded names.
+        recording: What to take.
         forget_rounding: Whether to set the state to the recorded one before every step, not once per episode.
-        shared_parameter: Whether all branches were recorded to take the same parameters.
-        notice: What completes a state whose other fields have been set.
-
-    Returns:
-        What happened, with one column of `states` for each field, in the order given.
     """
-    recorded = dict(np.load(FOLDER / file))
-    columns = {name: list(recorded["state_names"]).index(column) for column, name in fields.items()}
+    recorded, world = recording.arrays, recording.world
+    columns = dict(zip(recording.fields.values(), columns_of(recording, recording.fields), strict=True))
     steps = len(recorded["action_id"])
     most = int(np.diff(recorded["draw_start"]).max())
     instances = instances_of(world, 1, recorded_draws=max(1, most))
@@ -64,35 +89,35 @@ def replay(
                 row = recorded["init_state"][episode] if t == first else recorded["state"][t - 1]
                 for name, column in columns.items():
                     instance["state"][name] = row[column]
-                if notice:
-                    notice(instances.view(np.recarray)[0].state)
+                if recording.notice:
+                    recording.notice(instances.view(np.recarray)[0].state)
             draws = recorded["draw_value"][recorded["draw_start"][t] : recorded["draw_start"][t + 1]]
             instance["generator"]["draws"][: len(draws)] = draws
             instance["generator"]["position"] = 0
             branch = int(recorded["action_id"][t])
-            own = slice(None) if shared_parameter else slice(offsets[branch], offsets[branch + 1])
+            own = slice(None) if recording.shared_parameter else slice(offsets[branch], offsets[branch + 1])
             x = recorded["action_params"][t, own].copy()
             rewards[t], terminated[t], _ = step(instances, branch, x, observations[t])
             states[t] = [instance["state"][name] for name in columns]
             if "substeps" in world.state:
                 substeps[t] = instance["state"]["substeps"]
             draws_used[t] = instance["generator"]["position"]
-    return Replay(recorded, states, observations, rewards, terminated, substeps, draws_used)
+    return Replay(states, observations, rewards, terminated, substeps, draws_used)
 
 
-def replay_resets(world: World, file: str, fields: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def replay_resets(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Begin every recorded episode that began with a reset, with the recorded draws in place of random ones.
 
     Args:
-        world: At its default configuration.
-        file: Name in ``tests/golden``.
-        fields: The world's state fields by the recorded names.
+        recording: Whose episodes.
 
     Returns:
-        The states with one column for each field, what was recorded of them, the observations, and what was recorded of them.
+        The states with one column for each field that is not kept, what was recorded of them, the observations, and what was
+        recorded of them.
     """
-    recorded = dict(np.load(FOLDER / file))
-    columns = [list(recorded["state_names"]).index(column) for column in fields]
+    recorded, world = recording.arrays, recording.world
+    fields = {name: field for name, field in recording.fields.items() if name not in recording.kept}
+    columns = columns_of(recording, fields)
     starts = recorded["reset_draw_start"]
     instances = instances_of(world, 1, recorded_draws=max(1, int(np.diff(starts).max())))
     instances["configuration"]["values"] = world.default_configuration
@@ -106,4 +131,9 @@ def replay_resets(world: World, file: str, fields: dict[str, str]) -> tuple[np.n
         reset(instances, np.ones(1, np.bool_), np.empty((1, 2, 0)), observations[row : row + 1], np.empty(1, np.bool_))
         assert instances[0]["generator"]["position"] == len(draws)
         states[row] = [instances[0]["state"][name] for name in fields.values()]
-    return states, recorded["init_state"][episodes][:, columns], observations, recorded["init_obs"][episodes]
+    return (
+        states,
+        recorded["init_state"][episodes][:, columns],
+        observations,
+        recorded[_AT_RESET[recording.observations]][episodes],
+    )

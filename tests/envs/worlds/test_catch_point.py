@@ -1,7 +1,6 @@
 """Catch Point is HyAR's, bit for bit; version 1 hides nothing and keeps its word."""
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.replay import FOLDER, Replay, replay, replay_resets
+from golden.replay import FOLDER
 from reworld.engine.kernels import instances_of
 from reworld.engine.linking import link
 from reworld.environment import WorldEnv
@@ -20,58 +19,11 @@ from reworld.vector import WorldVectorEnv
 from reworld.world import World
 from reworld.worlds.catch_point import CATCH, MOVE, V0, V1
 
-FIELDS = {
-    "agent_x": "x",
-    "agent_y": "y",
-    "agent_vx": "vx",
-    "agent_vy": "vy",
-    "target_x": "target_x",
-    "target_y": "target_y",
-    "failed_catches": "failures",
-}
 BOTH = pytest.mark.parametrize("world", [V0, V1], ids=["v0", "v1"])
 EAST, NORTH, SOUTH, WEST = 0.5, 0.0, 1.0, -0.5
 
 
-@cache
-def golden(forget_rounding: bool) -> Replay:
-    return replay(V0, "catch_point.npz", FIELDS, forget_rounding)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-class TestGoldenReplay:
-    def test_state(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        columns = [list(run.recorded["state_names"]).index(name) for name in FIELDS]
-        np.testing.assert_array_equal(run.states, run.recorded["state"][:, columns], strict=True)
-
-    def test_observation(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.observations, run.recorded["obs"], strict=True)
-
-    def test_reward(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
-
-    def test_termination(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-
-    def test_substeps(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.substeps, run.recorded["substeps"])
-
-    def test_nothing_is_drawn(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.draws_used, np.diff(run.recorded["draw_start"]))
-
-
 class TestReset:
-    def test_is_the_recorded_one(self) -> None:
-        states, expected_states, observations, expected_observations = replay_resets(V0, "catch_point.npz", FIELDS)
-        np.testing.assert_array_equal(states, expected_states, strict=True)
-        np.testing.assert_array_equal(observations, expected_observations, strict=True)
-
     def test_random_requests_are_the_recorded_ones(self) -> None:
         recorded = dict(np.load(FOLDER / "catch_point.npz"))
         requests: list[tuple[float, float]] = []

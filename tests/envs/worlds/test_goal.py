@@ -1,7 +1,6 @@
 """Goal v0 is gym-goal behind MP-DQN's wrappers, bit for bit; v1 is what was meant."""
 
 import math
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.goal import FIELDS, assert_scaled_equal, level
-from golden.replay import FOLDER, Replay, replay, replay_resets
+from golden.recordings import GOAL
 from reworld.engine.kernels import instances_of, plain
 from reworld.engine.linking import link
 from reworld.environment import WorldEnv
@@ -18,57 +16,14 @@ from reworld.errors import InvalidOption
 from reworld.generator import normal, uniform
 from reworld.worlds import goal
 from reworld.worlds.goal import KICK_TO, V0, V1, goal_v0, goal_v1
-
-RAW = goal_v0(features=14)
+from worlds.level import level
 
 CALM = {"player_noise": 0.0, "goalie_noise": 0.0, "ball_noise": 0.0}
 
 
-@cache
-def golden(forget_rounding: bool) -> Replay:
-    return replay(RAW, "goal.npz", FIELDS, forget_rounding)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-class TestGoldenReplay:
-    def test_state(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.states, run.recorded["state"], strict=True)
-
-    def test_observation(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.observations, run.recorded["obs"], strict=True)
-
-    def test_scaled_observation(self, forget_rounding: bool) -> None:
-        run = replay(V0, "goal.npz", FIELDS, forget_rounding)
-        assert_scaled_equal(run.observations, run.recorded["x_obs17_scaled"])
-
-    def test_reward(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
-
-    def test_termination(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-
-    def test_substeps(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.substeps, run.recorded["substeps"])
-
-    def test_all_draws_are_used(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.draws_used, np.diff(run.recorded["draw_start"]))
-
-
-def test_resets_are_gym_goals() -> None:
-    states, recorded_states, observations, recorded_observations = replay_resets(RAW, "goal.npz", FIELDS)
-    np.testing.assert_array_equal(states, recorded_states, strict=True)
-    np.testing.assert_array_equal(observations, recorded_observations, strict=True)
-
-
 @pytest.mark.parametrize("episode", range(0, 174, 17))
 def test_random_requests_are_gym_goals(episode: int) -> None:
-    recorded = dict(np.load(FOLDER / "goal.npz"))
+    recorded = GOAL.arrays
     requests: list[tuple[float, float]] = []
     answers: list[float] = []
 
@@ -79,8 +34,8 @@ def test_random_requests_are_gym_goals(episode: int) -> None:
     def no_normal(rng: Any, mean: float, deviation: float) -> float:
         raise AssertionError("gym-goal asks for uniform numbers only")
 
-    step = link(RAW.step, {uniform: recorded_uniform, normal: no_normal})
-    instance = placed(V0, **dict(zip(FIELDS, recorded["init_state"][episode].tolist(), strict=True)))
+    step = link(V0.step, {uniform: recorded_uniform, normal: no_normal})
+    instance = placed(V0, **dict(zip(GOAL.fields, recorded["init_state"][episode].tolist(), strict=True)))
     for t in range(*recorded["ep_start"][episode : episode + 2]):
         draws = slice(*recorded["draw_start"][t : t + 2])
         requests.clear()

@@ -1,54 +1,14 @@
 """HardGoal v0 is Goal behind the function of HyAR's training scripts, bit for bit; v1 splits the goal line into ten."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from golden.goal import FIELDS, assert_scaled_equal, level
-from golden.replay import Replay, replay, replay_resets
 from reworld.engine.kernels import instances_of, plain
 from reworld.worlds import hard_goal
 from reworld.worlds.hard_goal import V0, V1
-
-
-@cache
-def golden(forget_rounding: bool) -> Replay:
-    return replay(V0, "hard_goal.npz", FIELDS, forget_rounding)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-class TestGoldenReplay:
-    def test_state(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.states, run.recorded["state"], strict=True)
-
-    def test_observation(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        assert_scaled_equal(run.observations, run.recorded["obs"])
-
-    def test_reward(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
-
-    def test_termination(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-
-    def test_substeps(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.substeps, run.recorded["substeps"])
-
-    def test_all_draws_are_used(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.draws_used, np.diff(run.recorded["draw_start"]))
-
-
-def test_resets_are_gym_goals() -> None:
-    states, recorded_states, observations, recorded_observations = replay_resets(V0, "hard_goal.npz", FIELDS)
-    np.testing.assert_array_equal(states, recorded_states, strict=True)
-    assert_scaled_equal(observations, recorded_observations)
+from worlds.level import level
 
 
 def aim(world: Any, branch: int, *x: float, goal_width: float = 14.02) -> tuple[float, float]:

@@ -1,6 +1,5 @@
 """Hard Move is HyAR's, for every number of actuators."""
 
-from functools import cache
 from typing import Any
 
 import gymnasium
@@ -10,66 +9,14 @@ from gymnasium.envs.registration import EnvSpec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.replay import FOLDER, Replay, replay, replay_resets
+from golden.replay import FOLDER
 from reworld.engine.kernels import plain
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidOption
 from reworld.rendering import DANGER, WOOD
 from reworld.vector import WorldVectorEnv
+from reworld.worlds.catch_point import FIELD_STATE
 from reworld.worlds.hard_move import hard_move
-
-FIELDS = {
-    "agent_x": "x",
-    "agent_y": "y",
-    "agent_vx": "vx",
-    "agent_vy": "vy",
-    "target_x": "target_x",
-    "target_y": "target_y",
-}
-
-# How far apart trajectories may be: the recorded table of motions depends on how a library sums where n is 8 or 10.
-TOLERANCE = {4: 0.0, 6: 0.0, 8: 1e-12, 10: 1e-12}
-
-
-@cache
-def golden(n: int, forget_rounding: bool) -> Replay:
-    return replay(hard_move(n), f"hard_move_{n}.npz", FIELDS, forget_rounding, shared_parameter=True)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-@pytest.mark.parametrize("n", TOLERANCE)
-class TestGoldenReplay:
-    def test_state(self, n: int, forget_rounding: bool) -> None:
-        run = golden(n, forget_rounding)
-        columns = [list(run.recorded["state_names"]).index(name) for name in FIELDS]
-        np.testing.assert_allclose(run.states, run.recorded["state"][:, columns], rtol=0.0, atol=TOLERANCE[n], strict=True)
-
-    def test_observation(self, n: int, forget_rounding: bool) -> None:
-        run = golden(n, forget_rounding)
-        np.testing.assert_allclose(run.observations, run.recorded["obs"], rtol=0.0, atol=TOLERANCE[n], strict=True)
-
-    def test_reward(self, n: int, forget_rounding: bool) -> None:
-        run = golden(n, forget_rounding)
-        np.testing.assert_allclose(run.rewards, run.recorded["reward"], rtol=0.0, atol=TOLERANCE[n], strict=True)
-
-    def test_termination(self, n: int, forget_rounding: bool) -> None:
-        run = golden(n, forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-
-    def test_substeps(self, n: int, forget_rounding: bool) -> None:
-        run = golden(n, forget_rounding)
-        np.testing.assert_array_equal(run.substeps, run.recorded["substeps"])
-
-    def test_nothing_is_drawn(self, n: int, forget_rounding: bool) -> None:
-        run = golden(n, forget_rounding)
-        np.testing.assert_array_equal(run.draws_used, np.diff(run.recorded["draw_start"]))
-
-
-@pytest.mark.parametrize("n", TOLERANCE)
-def test_reset_is_the_recorded_one(n: int) -> None:
-    states, expected_states, observations, expected_observations = replay_resets(hard_move(n), f"hard_move_{n}.npz", FIELDS)
-    np.testing.assert_array_equal(states, expected_states, strict=True)
-    np.testing.assert_array_equal(observations, expected_observations, strict=True)
 
 
 def motions(n: int) -> np.ndarray:
@@ -232,7 +179,7 @@ class TestLaws:
         env, other = at(n), at(n)
         act(env, bits, power)
         act(other, bits[n // 2 :] + bits[: n // 2], -power)
-        np.testing.assert_allclose(fields(env, *FIELDS.values()), fields(other, *FIELDS.values()), rtol=0.0, atol=1e-12)
+        np.testing.assert_allclose(fields(env, *FIELD_STATE), fields(other, *FIELD_STATE), rtol=0.0, atol=1e-12)
 
     @settings(deadline=None)
     @given(st.lists(st.tuples(st.integers(0, 31), POWER), min_size=1, max_size=10))

@@ -1,7 +1,6 @@
 """Moving is gym-hybrid's, bit for bit, and Moving-v1 mends it."""
 
 import math
-from functools import cache
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from golden.replay import FOLDER, Replay, replay, replay_resets
+from golden.replay import FOLDER
 from reworld.engine.kernels import instances_of, plain
 from reworld.environment import WorldEnv
 from reworld.policies import scripted_policy
@@ -20,53 +19,7 @@ from reworld.vector import WorldVectorEnv
 from reworld.world import World
 from reworld.worlds.moving import ACCELERATE, BRAKE, TURN, V0, V1, notice, square, wrap
 
-FIELDS = {
-    "agent_x": "x",
-    "agent_y": "y",
-    "speed": "speed",
-    "theta": "theta",
-    "target_x": "target_x",
-    "target_y": "target_y",
-    "target_radius": "target_radius",
-    "current_step": "clock",
-}
-
 versions = pytest.mark.parametrize("world", [V0, V1], ids=["v0", "v1"])
-
-
-@cache
-def golden(forget_rounding: bool) -> Replay:
-    return replay(V0, "moving.npz", FIELDS, forget_rounding, notice=notice)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-class TestGoldenReplay:
-    def test_state(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        columns = [list(run.recorded["state_names"]).index(name) for name in FIELDS]
-        np.testing.assert_array_equal(run.states, run.recorded["state"][:, columns], strict=True)
-
-    def test_observation(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.observations, run.recorded["obs"], strict=True)
-
-    def test_reward(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
-
-    def test_termination(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-        assert run.recorded["internal_timeout"].sum() > 10
-
-    def test_nothing_is_drawn(self, forget_rounding: bool) -> None:
-        assert not golden(forget_rounding).draws_used.any()
-
-
-def test_golden_resets() -> None:
-    states, recorded_states, observations, recorded_observations = replay_resets(V0, "moving.npz", FIELDS)
-    np.testing.assert_array_equal(states, recorded_states, strict=True)
-    np.testing.assert_array_equal(observations, recorded_observations, strict=True)
 
 
 def test_reset_asks_for_gym_hybrids_draws() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from golden.replay import FOLDER, Replay, replay
+from golden.recordings import PLATFORM
 from reworld.engine.kernels import instances_of
 from reworld.engine.linking import link
 from reworld.environment import WorldEnv
@@ -14,57 +14,13 @@ from reworld.generator import normal, uniform
 from reworld.vector import WorldVectorEnv
 from reworld.worlds.platform import HOP, LEAP, RUN, WORLD
 
-FIELDS = {
-    "player_x": "x",
-    "player_y": "y",
-    "player_vx": "vx",
-    "player_vy": "vy",
-    "enemy1_x": "enemy1_x",
-    "enemy1_dx": "enemy1_dx",
-    "enemy2_x": "enemy2_x",
-    "enemy2_dx": "enemy2_dx",
-}
-
-
-@cache
-def golden(forget_rounding: bool) -> Replay:
-    return replay(WORLD, "platform.npz", FIELDS, forget_rounding)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-class TestGoldenReplay:
-    def test_state(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        columns = [list(run.recorded["state_names"]).index(name) for name in FIELDS]
-        np.testing.assert_array_equal(run.states, run.recorded["state"][:, columns], strict=True)
-
-    def test_observation(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.observations, run.recorded["obs"], strict=True)
-
-    def test_reward(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
-
-    def test_termination(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-
-    def test_substeps(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.substeps, run.recorded["substeps"])
-
-    def test_all_draws_are_used(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.draws_used, np.diff(run.recorded["draw_start"]))
-
 
 class TestRandomRequests:
     """The draws themselves, not only their use: kind, mean and deviation are gym-platform's, in its order."""
 
     @pytest.mark.parametrize("episode", range(0, 170, 17))
     def test_are_gym_platforms(self, episode: int) -> None:
-        recorded = dict(np.load(FOLDER / "platform.npz"))
+        recorded = PLATFORM.arrays
         requests: list[tuple[float, float]] = []
         answers: list[float] = []
 
@@ -79,7 +35,7 @@ class TestRandomRequests:
         instance: Any = instances_of(WORLD, 1).view(np.recarray)[0]
         instance.configuration.values[:] = WORLD.default_configuration
         columns = list(recorded["state_names"])
-        for column, field in FIELDS.items():
+        for column, field in PLATFORM.fields.items():
             instance.state[field] = recorded["init_state"][episode][columns.index(column)]
         for t in range(*recorded["ep_start"][episode : episode + 2]):
             draws = slice(*recorded["draw_start"][t : t + 2])

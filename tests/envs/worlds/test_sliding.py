@@ -1,7 +1,6 @@
 """Sliding is gym-hybrid's, bit for bit, and Sliding-v1 mends it. What it shares with Moving is tested there."""
 
 import math
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from golden.replay import Replay, replay, replay_resets
 from reworld.engine.kernels import instances_of, plain
 from reworld.environment import WorldEnv
 from reworld.policies import scripted_policy
@@ -20,56 +18,7 @@ from reworld.world import World
 from reworld.worlds.moving import ACCELERATE, BRAKE, TURN
 from reworld.worlds.sliding import V0, V1, notice
 
-RESET_FIELDS = {
-    "agent_x": "x",
-    "agent_y": "y",
-    "speed": "speed",
-    "theta": "theta",
-    "target_x": "target_x",
-    "target_y": "target_y",
-    "target_radius": "target_radius",
-    "current_step": "clock",
-}
-
-FIELDS = {**RESET_FIELDS, "phi": "phi"}
-
 versions = pytest.mark.parametrize("world", [V0, V1], ids=["v0", "v1"])
-
-
-@cache
-def golden(forget_rounding: bool) -> Replay:
-    return replay(V0, "sliding.npz", FIELDS, forget_rounding, notice=notice)
-
-
-@pytest.mark.parametrize("forget_rounding", [False, True], ids=["whole episodes", "step by step"])
-class TestGoldenReplay:
-    def test_state(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        columns = [list(run.recorded["state_names"]).index(name) for name in FIELDS]
-        np.testing.assert_array_equal(run.states, run.recorded["state"][:, columns], strict=True)
-
-    def test_observation(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.observations, run.recorded["obs"], strict=True)
-
-    def test_reward(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.rewards, run.recorded["reward"], strict=True)
-
-    def test_termination(self, forget_rounding: bool) -> None:
-        run = golden(forget_rounding)
-        np.testing.assert_array_equal(run.terminated, run.recorded["done"], strict=True)
-        assert run.recorded["internal_timeout"].sum() > 10
-
-    def test_nothing_is_drawn(self, forget_rounding: bool) -> None:
-        assert not golden(forget_rounding).draws_used.any()
-
-
-def test_golden_resets() -> None:
-    """The direction of travel apart, which the recorded environment kept from one episode to the next."""
-    states, recorded_states, observations, recorded_observations = replay_resets(V0, "sliding.npz", RESET_FIELDS)
-    np.testing.assert_array_equal(states, recorded_states, strict=True)
-    np.testing.assert_array_equal(observations, recorded_observations, strict=True)
 
 
 def place(world: World = V0, phi: float = 0.0, **fields: float) -> WorldEnv:
