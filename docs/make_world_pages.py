@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
-import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 import reworld
+from reworld.catalogue import bound
 from reworld.environment import find_world
 from reworld.world import World
 
@@ -144,13 +144,8 @@ def _action(world: World) -> list[str]:
 def _observation(world: World) -> list[str]:
     if isinstance(world.observation, int):
         return [f"`Discrete({world.observation})`: the number of the state."]
-    rows = [(str(k), f"`{q.name}`", _bound(q.low), _bound(q.high), q.unit, q.meaning) for k, q in enumerate(world.observation)]
+    rows = [(str(k), f"`{q.name}`", bound(q.low), bound(q.high), q.unit, q.meaning) for k, q in enumerate(world.observation)]
     return [f"float32, shape ({len(world.observation)},).", _table(("", "name", "low", "high", "unit", ""), rows)]
-
-
-def _bound(value: float) -> str:
-    """A number, or infinity in place of the largest one."""
-    return f"{value:.4g}" if abs(value) < np.finfo(np.float32).max else "∞" if value > 0.0 else "-∞"
 
 
 def _configuration(world: World) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import gymnasium
 
-from reworld.catalogue import Entry, describe_observation, find_entry, list_worlds, table
+from reworld.catalogue import Entry, bound, describe_observation, find_entry, list_worlds, table
 from reworld.errors import InvalidOption
 from reworld.keyboard import play
 from reworld.policies import scripted_policy
@@ -160,7 +161,7 @@ def _actions(world: World) -> str:
 def _observations(world: World) -> str:
     if isinstance(world.observation, int):
         return ""
-    rows = [(str(k), q.name, f"{q.low:.4g}", f"{q.high:.4g}", q.unit, q.meaning) for k, q in enumerate(world.observation)]
+    rows = [(str(k), q.name, bound(q.low), bound(q.high), q.unit, q.meaning) for k, q in enumerate(world.observation)]
     return table(("", "name", "low", "high", "unit", ""), rows)
 
 
@@ -170,4 +171,7 @@ def _parameters(world: World) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except BrokenPipeError:  # Whoever reads, such as `head`, has read enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

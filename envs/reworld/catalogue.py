@@ -1,11 +1,13 @@
 """Which worlds there are, as a table."""
 
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from reworld.environment import find_world
@@ -109,6 +111,15 @@ def describe_observation(observation: tuple[Quantity, ...] | int) -> str:
         Such as ``"4 numbers"`` or ``"one of 15 states"``.
     """
     return f"one of {observation} states" if isinstance(observation, int) else f"{len(observation)} numbers"
+
+
+def bound(value: float) -> str:
+    """Write down a bound: the largest float32 stands for infinity, of which Gymnasium's checker warns.
+
+    Args:
+        value: Lowest or highest value of an observation.
+    """
+    return f"{value:.4g}" if abs(value) < np.finfo(np.float32).max else f"{math.copysign(math.inf, value):g}"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
