@@ -464,29 +464,70 @@ def policy_raw(observation: Any) -> tuple[int, tuple[float, ...]]:
     """
     player, goalie, ball = (np.asarray(observation[k : k + 2], np.float64) for k in (0, 5, 10))
     clearances = _shot_clearances(ball, player, goalie)
-    if clearances.max() > 2.0:
+    if clearances.max() > (2.0 if MENDED else 1.95):
         y = float(_SHOTS[clearances.argmax()])
         return SHOOT_LEFT if y > 0.0 else SHOOT_RIGHT, (y,)
-    if MENDED:
-        targets = np.stack(np.meshgrid(np.linspace(0.0, 20.0, 11), np.linspace(-15.0, 15.0, 13)), axis=-1).reshape(-1, 2)
-    else:
-        targets = np.repeat(np.linspace(0.0, 20.0, 41)[:, None], 2, axis=1)
+    target = (_free_target if MENDED else _diagonal_target)(ball, player, goalie)
+    return KICK_TO, (float(target[0]), float(target[1]))
+
+
+def _diagonal_target(ball: Any, player: Any, goalie: Any) -> Any:
+    """Where on the diagonal, to which version 0 confines passes, to play the ball: looks for a shot after one or two."""
+    gap, *then = _after_pass(_DIAGONAL, ball, player, goalie)
+    safe = np.flatnonzero(gap > 2.3)
+    if not len(safe):
+        return _DIAGONAL[gap.argmax()]
+    ball, player, goalie = (each[safe] for each in then)
+    promise = _shot_clearances(ball, player, goalie).max(axis=-1)
+    if promise.max() < 2.05:
+        promise *= 0.5
+        gap_then, *then = _after_pass(_DIAGONAL[::3], ball[:, None], player[:, None], goalie[:, None])
+        first, second = np.nonzero(gap_then > 2.3)
+        np.maximum.at(promise, first, _shot_clearances(*(each[first, second] for each in then)).max(axis=-1))
+    # More than enough is not better.
+    promise = np.minimum(promise, 2.1) + 0.1 * (ball[:, 0] - goalie[:, 0]) + 0.02 * gap[safe]
+    return _DIAGONAL[safe[promise.argmax()]]
+
+
+def _after_pass(targets: Any, ball: Any, player: Any, goalie: Any) -> tuple[Any, Any, Any, Any]:
+    """How near the goalie comes to a pass, -1 where it may leave the pitch; where ball, player and goalie are after it."""
+    way = targets - player
+    run = np.linalg.norm(way, axis=-1)
+    balls, gaps, goalies = _meet(ball, way, goalie, ball + way, 0.08)
+    far = np.linalg.norm(balls - player[..., None, :], axis=-1) - 0.1 * np.maximum(_TIMES - 3.0, 0.0) >= 1.6
+    over = ~far & (0.06 * run[..., None] * 0.94**_TIMES < 0.1)
+    last = over.argmax(axis=-1)[..., None]
+    gap = np.where(np.arange(len(_TIMES)) <= last, gaps, np.inf).min(axis=-1) - 0.5 * _stray(way)
+    ball_then, goalie_then = (np.take_along_axis(each, last[..., None], axis=-2)[..., 0, :] for each in (balls, goalies))
+    # The player turns only when it is pi / 8 off, and so comes to the ball from the outer side of its curve.
+    before, after = (np.arctan2(to[..., 1], to[..., 0]) for to in (ball - player, ball_then - player))
+    after += np.clip((after - before + _PI) % (2.0 * _PI) - _PI, -_PI / 8.0, _PI / 8.0)
+    reach = np.minimum(np.linalg.norm(ball_then - player, axis=-1), 1.6)[..., None]
+    player_then = ball_then - reach * np.stack([np.cos(after), np.sin(after)], axis=-1)
+    x, y = ball[..., 0] + way[..., 0], ball[..., 1] + way[..., 1]
+    margin = 0.1 + _stray(way)
+    inside = (x > margin) & (x < 19.8 - margin) & (abs(y) < 14.9 - margin) & (run > 1.0)
+    over_its_feet = (way * (ball - player)).sum(axis=-1) < -0.3 * run * np.linalg.norm(ball - player, axis=-1)
+    return np.where(inside & ~over_its_feet & over[..., -1], gap, -1.0), ball_then, player_then, goalie_then
+
+
+def _free_target(ball: Any, player: Any, goalie: Any) -> Any:
+    """Where to play the ball in version 1: of the safe passes the one after which a shot is clearest."""
+    x, y = np.meshgrid(np.linspace(0.0, 20.0, 11), np.linspace(-15.0, 15.0, 13))
+    targets = np.stack([x, y], axis=-1).reshape(-1, 2)
     way = targets - player
     rest = ball + way
     run = np.linalg.norm(rest - player, axis=-1)
     arrival = 10.0 * np.maximum(run - 1.6, 0.0) + 3.0
-    _, gaps = _meet(ball, way, goalie, rest, 0.08)
+    _, gaps, _ = _meet(ball, way, goalie, rest, 0.08)
     gap = np.where(np.maximum(arrival, 5.0)[:, None] >= _TIMES, gaps, np.inf).min(axis=-1)
     distance = np.linalg.norm(rest - goalie, axis=-1)
     goalie_then = goalie + (rest - goalie) * np.minimum(1.0, 0.08 * arrival / np.maximum(distance, 1e-9))[:, None]
     gap = np.minimum(gap, np.linalg.norm(rest - goalie_then, axis=-1))
-    margin = 0.5 + _stray() * run
+    margin = 0.5 + _stray(way)
     inside = (rest[:, 0] > margin) & (rest[:, 0] < 19.8 - margin) & (abs(rest[:, 1]) < 14.9 - margin)
-    if MENDED:
-        over_its_feet = way @ (ball - player) < -0.3 * run * np.linalg.norm(ball - player)
-        inside &= ~over_its_feet | (run < 1.0)
-    else:
-        inside &= run > 0.5
+    over_its_feet = way @ (ball - player) < -0.3 * run * np.linalg.norm(ball - player)
+    inside &= ~over_its_feet | (run < 1.0)
     gap = np.where(inside, gap, -1.0)
     best = int(gap.argmax())
     if gap[best] > 2.2:
@@ -495,36 +536,43 @@ def policy_raw(observation: Any) -> tuple[int, tuple[float, ...]]:
         player_then = np.where(run > 1.6, rest - 1.6 * (rest - player) / np.maximum(run, 1e-9), player)
         promise = _shot_clearances(rest, player_then, goalie_then).max(axis=-1) + 0.1 * (rest[:, 0] - goalie_then[:, 0])
         best = int(safe[(promise + 0.1 * gap[safe]).argmax()])
-    return KICK_TO, (float(targets[best, 0]), float(targets[best, 1]))
+    return targets[best]
 
 
-_TIMES = np.arange(1.0, 121.0)
+_TIMES = np.arange(1.0, 151.0)
 _SHOTS = np.linspace(-6.4, 6.4, 17)
+_DIAGONAL = np.repeat(np.concatenate([np.linspace(0.0, 7.0, 15), np.linspace(8.0, 16.0, 5)])[:, None], 2, axis=1)
 
 
-def _stray() -> float:
-    """How far a ball may stray from its way, as a share of it: a kick turns by 0.05, in version 0 times its angle."""
-    return 0.05 if MENDED else 0.03
+def _stray(way: Any) -> Any:
+    """How far a ball may stray when it has gone its way: a kick turns by 0.05, in version 0 times its angle, mostly less."""
+    return np.linalg.norm(way, axis=-1) * (0.05 if MENDED else 0.035 * abs(np.arctan2(way[..., 1], way[..., 0])))
 
 
 def _shot_clearances(ball: Any, player: Any, goalie: Any) -> Any:
     """How far the ball stays from the goalie on the ways of all `_SHOTS`; 0 for those that do not reach the goal."""
     ball, player, goalie = ball[..., None, :], player[..., None, :], goalie[..., None, :]
     way = np.stack([np.full_like(_SHOTS, 20.4), _SHOTS], axis=-1) - player
+    behind = 0.0
+    if not MENDED:
+        # A ball that is still in reach is kicked again; one behind the player gets stuck at its feet.
+        behind = ((ball - player) * way).sum(axis=-1) / np.linalg.norm(way, axis=-1)
+        again = ball + 0.06 * way
+        ball = np.where(np.linalg.norm(again - player, axis=-1, keepdims=True) <= 1.6, again, ball)
     foot = ball + way * (((goalie - ball) * way).sum(axis=-1) / (way * way).sum(axis=-1))[..., None]
-    balls, gaps = _meet(ball, way, goalie, foot, 0.2)
+    balls, gaps, _ = _meet(ball, way, goalie, foot, 0.2)
     crossing = ball[..., 1] + way[..., 1] * (20.0 - ball[..., 0]) / way[..., 0]
-    scores = (balls[..., -1, 0] >= 20.0) & (abs(crossing) < 7.01 - _stray() * np.linalg.norm(way, axis=-1))
+    scores = (balls[..., -1, 0] >= 20.0) & (abs(crossing) < 7.01 - _stray(way)) & (behind > -1.1)
     return np.where(scores, np.where(balls[..., 0] < 20.0, gaps, np.inf).min(axis=-1), 0.0)
 
 
-def _meet(ball: Any, way: Any, goalie: Any, meeting: Any, speed: float) -> tuple[Any, Any]:
-    """Where a ball is at all `_TIMES`, and how far from a goalie that runs to a place."""
+def _meet(ball: Any, way: Any, goalie: Any, meeting: Any, speed: float) -> tuple[Any, Any, Any]:
+    """Where a ball is at all `_TIMES`, how far from a goalie that runs to a place, and where that is."""
     run = meeting - goalie
     share = np.minimum(1.0, speed * _TIMES / np.maximum(np.linalg.norm(run, axis=-1), 1e-9)[..., None])
     balls = ball[..., None, :] + way[..., None, :] * (1.0 - 0.94**_TIMES)[:, None]
-    apart = balls - goalie[..., None, :] - run[..., None, :] * share[..., None]
-    return balls, np.hypot(apart[..., 0], apart[..., 1])
+    goalies = goalie[..., None, :] + run[..., None, :] * share[..., None]
+    return balls, np.hypot(*np.moveaxis(balls - goalies, -1, 0)), goalies
 
 
 def draw(canvas: Canvas, state: Record, c: Record) -> None:
