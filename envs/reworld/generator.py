@@ -75,21 +75,35 @@ def uniform(rng: Generator, low: float, high: float) -> float:
 
 def normal(rng: Generator, mean: float, deviation: float) -> float:
     """Draw from the normal distribution, by the ziggurat method."""
+    layer, x = _point(rng)
+    if abs(x) >= _EDGES[layer + 1]:
+        x = _near_the_edge(rng, layer, x)
+    return mean + deviation * x
+
+
+def _point(rng: Generator) -> tuple[int, float]:
+    """Draw a layer of the ziggurat, and a place from the left to the right edge of it."""
+    first, second = _two_words(rng)
+    layer = first & 0xFF
+    # 53 bits that have no part in the choice of the layer, as a number in [-1, 1).
+    return layer, (((first >> 8) * 536870912 + (second >> 3)) * (1.0 / 4503599627370496.0) - 1.0) * _EDGES[layer]
+
+
+def _near_the_edge(rng: Generator, layer: int, x: float) -> float:
+    """Finish a draw that has met a place where a layer is not wholly under the density, as one in a hundred does."""
     while True:
-        first, second = _two_words(rng)
-        layer = first & 0xFF
-        # 53 bits that have no part in the choice of the layer, as a number in [-1, 1).
-        x = ((first >> 8) * 536870912 + (second >> 3)) * (1.0 / 4503599627370496.0) - 1.0
-        x *= _EDGES[layer]
-        if abs(x) < _EDGES[layer + 1]:
-            break
         if layer == 0:
-            x = math.copysign(_beyond_the_tail(rng), x)
-            break
+            return math.copysign(_beyond_the_tail(rng), x)
         height = _DENSITIES[layer] + (_DENSITIES[layer + 1] - _DENSITIES[layer]) * _fraction(rng)
         if height < math.exp(-0.5 * x * x):
-            break
-    return mean + deviation * x
+            return x
+        layer, x = _point(rng)
+        if abs(x) < _EDGES[layer + 1]:
+            return x
+
+
+RARELY_CALLED = (_near_the_edge,)
+"""What is not worth being inlined."""
 
 
 def _beyond_the_tail(rng: Generator) -> float:

@@ -15,12 +15,16 @@ from typing import Any
 import numba
 import numpy as np
 
+from reworld.generator import RARELY_CALLED
+
 Function = Callable[..., Any]
 
 # Division by zero gives inf or nan, as in NumPy: an exception would leave a batch half stepped.
 # Nothing is allocated, so no reference is counted: the atomic counts of array rows took half the time of a CartPole step.
-# All is inlined, so that a state stays in registers: a sixth of the time of a Platform step.
+# All that is called often is inlined, so that a state stays in registers: a sixth of the time of a Platform step.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False, "forceinline": True}
+
+_OUT_OF_LINE = {function.__code__ for function in RARELY_CALLED}
 
 _NONE: Mapping[str, Any] = MappingProxyType({})
 
@@ -63,8 +67,9 @@ def compile_linked(
     digests: dict[int, str] = {}
 
     def compile_one(linked: FunctionType) -> Function:
-        compiled: Function = numba.njit(**_OPTIONS)(linked)
-        digests[id(compiled)] = hashlib.sha256(repr((_OPTIONS, _describe(linked, digests))).encode()).hexdigest()
+        options = _OPTIONS | {"forceinline": linked.__code__ not in _OUT_OF_LINE}
+        compiled: Function = numba.njit(**options)(linked)
+        digests[id(compiled)] = hashlib.sha256(repr((options, _describe(linked, digests))).encode()).hexdigest()
         return compiled
 
     compiled: Any = _rebuild(function, replacements, constants, compile_one)
