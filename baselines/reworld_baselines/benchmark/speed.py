@@ -176,7 +176,8 @@ def measure(seconds: float, rounds: int, output: Path, peers: Path | None = None
         "cpu": _cpu(),
         "versions": versions(),
         "commit": commit(),
-        "command": f"python -m reworld_baselines.benchmark speed --seconds {seconds:g} --rounds {rounds}",
+        "command": f"python -m reworld_baselines.benchmark speed --seconds {seconds:g} --rounds {rounds}"
+        + (f" --peers {peers}" if peers else ""),
     }
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(result, indent=1) + "\n")
@@ -199,14 +200,18 @@ def to_markdown(result: dict[str, Any]) -> str:
         "|---|---|---:|---:|---|",
     ]
     for row in result["cases"]:
-        multiples = [f"{name}: {ratio:,.3g}" for name, ratio in row["ratios"].items()]
+        multiples = [f"{name}: {_multiple(ratio)}" for name, ratio in row["ratios"].items()]
         if row["peer"]:
-            multiples.append(f"published code ({row['peer']:,.0f}/s): {row['median'] / row['peer']:,.3g}")
+            multiples.append(f"published code ({row['peer']:,.0f}/s): {_multiple(row['median'] / row['peer'])}")
         ratios = "; ".join(multiples)
         cells = (row["world"], row["case"], row["environments"], f"{row['median']:,.0f}", ratios)
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     if any(row["peer"] for row in result["cases"]):
         lines += ["", "Published code runs on an old Gym only: it was measured on the same machine, but not in the same run."]
+    lines += [
+        "",
+        "A step of a batch that begins an environment's next episode counts as a step, as it does in Gymnasium's batches.",
+    ]
     lines += ["", "| drawing, as `rgb_array`, a picture after every step | pictures/s |", "|---|---:|"]
     lines += [f"| `{id}` | {rate:.0f} |" for id, rate in result["pictures_per_second"].items()]
     lines += ["", "| in a fresh process | seconds |", "|---|---:|"]
@@ -216,6 +221,10 @@ def to_markdown(result: dict[str, Any]) -> str:
     if result["missing"]:
         lines += ["", f"Not installed, hence not measured: {', '.join(result['missing'])}."]
     return "\n".join(lines) + "\n"
+
+
+def _multiple(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 100.0 else f"{ratio:.3g}"
 
 
 def _runner(case: Case) -> Callable[[float], float]:
