@@ -132,7 +132,14 @@ def test_a_process_that_is_stopped_leaves_a_usable_run(tmp_path, number, status)
     root = Path(runs.__file__).parents[2]
     command = [sys.executable, "-m", "reworld_baselines", "train", "--env", CARTPOLE, "--run-dir", str(directory)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root / "envs"), str(root / "baselines")])}
-    with subprocess.Popen([*command, "--steps", "10000000"], env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*command, "--steps", "10000000"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell without job control has what it starts in the background ignore SIGINT, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
         while not (directory / "checkpoint.safetensors").exists() or runs.read(directory).steps_done < 2000:
             assert process.poll() is None
             time.sleep(0.02)
