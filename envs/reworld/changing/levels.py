@@ -3,17 +3,17 @@
 Source: the multi-level model of Lu, Hassibi, Lai, Xu, "Learn to Change the World: Multi-level Reinforcement Learning with
 Model-Changing Actions", arXiv 2510.15056; its terms, and the flat form below, are reworld's own reading of it.
 
-Level 0 is a world with n configurations. Level 1 is a small Markov decision process whose states are these configurations: its
-action u costs ``costs[i, u]`` and leads from i to j with probability ``kernel[u, i, j]``. If it has several such kernels, they are
-the states of level 2, and so on; the top level has one. `Levels` holds them all, and is played
+Level 0 is a world with n configurations. Level 1 is a small Markov decision process whose states are these configurations:
+its action u costs ``costs[i, u]`` and leads from i to j with probability ``kernel[u, i, j]``. If it has several such kernels,
+they are the states of level 2, and so on; the top level has one. `Levels` holds them all, and is played
 
 - by one agent for each level, taking turns or all at once: `reworld.changing.multi` (PettingZoo);
 - by one agent at one level, while given policies play the others: `reworld.changing.one_level` (Gymnasium);
 - as a single Markov decision process in arrays: `Levels.flat`.
 
-**Time.** The top level decides first, then the one below it, down to level 0, which plays an episode in its world. When an episode
-of level k - 1 has ended, level k decides again, unless its own episode has ended with it: then level k + 1 decides. An episode
-of a level
+**Time.** The top level decides first, then the one below it, down to level 0, which plays an episode in its world. When an
+episode of level k - 1 has ended, level k decides again, unless its own episode has ended with it: then level k + 1 decides.
+An episode of a level
 
 - goes on after each of its decisions with probability ``discount``, so that an undiscounted return has the discounted value of
   the theory as its mean;
@@ -21,11 +21,11 @@ of a level
 - at level 0, ends when the world terminates.
 
 An episode of level k begins in a state drawn from its ``start``, one of level 0 by a reset of the world. If the levels are
-``persistent``, all stays as it was instead when a level above decides, the world's state included; when the world terminates, so do
-all levels.
+``persistent``, all stays as it was instead when a level above decides, the world's state included; when the world terminates,
+so do all levels.
 
-**Rewards.** What is paid at a level, the world's reward at level 0 and minus the cost at the others, is received by that level and by
-all above it.
+**Rewards.** What is paid at a level, the world's reward at level 0 and minus the cost at the others, is received by that level
+and by all above it.
 """
 
 import itertools
@@ -40,7 +40,7 @@ from reworld.changing.flat import FlatMDP
 from reworld.configuration import starting_configurations
 from reworld.environment import find_world
 from reworld.errors import InvalidConfiguration, InvalidOption, nearest
-from reworld.finite import FiniteMDP, Flags, Reals, exact_model
+from reworld.finite import FiniteMDP, Reals, exact_model
 from reworld.world import World
 
 _TOLERANCE = 1e-9  # By how much the sum of a law may miss 1.
@@ -51,8 +51,8 @@ class Level:
     """What one level decides: which configuration (or, from level 2 on, which kernel) is in force at the level below.
 
     Args:
-        kernel: Probability of each next state, shape (V, U, n, n) for V kernels: ``kernel[v, u, i, j]``, of going from i to j by
-            action u. A single kernel may be given in shape (U, n, n).
+        kernel: Probability of each next state, shape (V, U, n, n) for V kernels: ``kernel[v, u, i, j]``, of going from i to j
+            by action u. A single kernel may be given in shape (U, n, n).
         costs: Cost of each action in each state, shape (n, U), paid whether or not it succeeds.
         start: Probability of each state at the beginning of an episode, shape (n,); the first state for certain if left out.
         discount: Probability that an episode goes on after a decision.
@@ -67,10 +67,10 @@ class Level:
 
     kernel: Reals
     costs: Reals
-    start: Reals | None = None
+    start: Any = None
     discount: float = 1.0
     steps: int | None = None
-    allowed: Flags | None = None
+    allowed: Any = None
     actions: Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -144,12 +144,12 @@ class Level:
     @property
     def own_kernels(self) -> int:
         """How many kernels the level above chooses from."""
-        return self.kernel.shape[0]
+        return len(self.kernel)
 
     @property
     def states(self) -> int:
         """How many configurations, or kernels of the level below, this level chooses from."""
-        return self.kernel.shape[2]
+        return len(self.costs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,8 +158,9 @@ class Levels:
 
     Args:
         world: A world, a function that returns one, or where to find it, as for `reworld.environment.WorldEnv`.
-        configurations: Values by name for each named configuration, as in ``{"windy": {"wind": 15.0}}`` (parameters that are not
-            named keep their default); or an array of shape (n, number of parameters).
+        configurations: Values by name for each named configuration, as in ``{"windy": {"wind": 15.0}}`` (parameters that are
+            not named keep their default); or an array of shape (n, number of parameters). Read back it is a mapping from each
+            name, or number, to an array of all values.
         levels: Level 1 first.
         discount: Probability that an episode of level 0 goes on after an action.
         steps: After how many actions an episode of level 0 ends at the latest; None for no such limit.
@@ -171,7 +172,7 @@ class Levels:
     """
 
     world: World
-    configurations: Mapping[str, Mapping[str, Any]] | Reals
+    configurations: Any
     levels: Sequence[Level]
     discount: float = 1.0
     steps: int | None = None
@@ -217,12 +218,12 @@ def flat_levels(
 ) -> FlatMDP:
     """Write down levels over a finite world as a single Markov decision process, in which time is that of the world.
 
-    Its optimal values are those of the levels, solved one after the other, in all states in which a level decides, unless the levels
-    are persistent: then one who sees the world's state when it decides may do better.
+    Its optimal value, where the top level decides, is that of the levels solved one after the other, from the lowest to the
+    highest. If the levels are persistent it is larger: the flat process sees the world's state whichever level decides.
 
     The fields of its states are ``due``, the level that decides; ``kernels``, what is in force: the world's configuration, then
-    the kernel of each level above it, of shape (number of levels,); ``ages``, how many decisions each level has made in its episode, 0
-    where that is no matter; and ``state``, the world's. What is drawn only later is -1.
+    the kernel of each level above it, of shape (number of levels,); ``ages``, how many decisions each level has made in its
+    episode, 0 where that is no matter; and ``state``, the world's. What is drawn only later is -1.
 
     Args:
         models: The exact model of each configuration of level 0.
@@ -272,6 +273,9 @@ _Place = tuple[int, tuple[int, ...], tuple[int, ...], int]
 _Entries = list[tuple[int, float]]
 """States with their weights."""
 
+_Row = tuple[int, float, _Entries]
+"""An action, its reward, and what it leads to."""
+
 
 class _Sparse:
     """The model of one configuration, in lists."""
@@ -307,9 +311,7 @@ class _Layout:
                 self._blocks[due, kernels, age] = len(self.states)
                 self.states += [(due, kernels, age, s) for s in (inner if due == 0 or persistent else (-1,))]
 
-    def rows(
-        self, due: int, kernels: tuple[int, ...], ages: tuple[int, ...], state: int
-    ) -> Iterator[tuple[int, float, _Entries]]:
+    def rows(self, due: int, kernels: tuple[int, ...], ages: tuple[int, ...], state: int) -> Iterator[_Row]:
         """Give every action of a state, with its reward and what it leads to."""
         if due == 0:
             yield from self._actions(kernels, ages, state)
@@ -336,7 +338,7 @@ class _Layout:
             for state, p in self.worlds[kernels[0]].start:
                 yield self._place(self.top, kernels, ages, state), weight * p
 
-    def _actions(self, kernels: tuple[int, ...], ages: tuple[int, ...], state: int) -> Iterator[tuple[int, float, _Entries]]:
+    def _actions(self, kernels: tuple[int, ...], ages: tuple[int, ...], state: int) -> Iterator[_Row]:
         world = self.worlds[kernels[0]]
         if world.terminal[state]:
             yield 0, 0.0, [] if self.persistent else self._left(kernels, ages, -1)
