@@ -144,6 +144,7 @@ def _action(world: World) -> list[str]:
 def _observation(world: World) -> list[str]:
     if isinstance(world.observation, int):
         return [f"`Discrete({world.observation})`: the number of the state."]
+    assert isinstance(world.observation, tuple), "No world has a Dict of its own."
     rows = [(str(k), f"`{q.name}`", bound(q.low), bound(q.high), q.unit, q.meaning) for k, q in enumerate(world.observation)]
     return [f"float32, shape ({len(world.observation)},).", _table(("", "name", "low", "high", "unit", ""), rows)]
 

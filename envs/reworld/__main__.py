@@ -159,9 +159,10 @@ def _actions(world: World) -> str:
 
 
 def _observations(world: World) -> str:
-    if isinstance(world.observation, int):
+    entries = [entry for part in world.observed.values() if not isinstance(part, int) for entry in part]
+    if not entries:
         return ""
-    rows = [(str(k), q.name, bound(q.low), bound(q.high), q.unit, q.meaning) for k, q in enumerate(world.observation)]
+    rows = [(str(k), q.name, bound(q.low), bound(q.high), q.unit, q.meaning) for k, q in enumerate(entries)]
     return table(("", "name", "low", "high", "unit", ""), rows)
 
 

@@ -2,7 +2,7 @@
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from gymnasium.envs.registration import EnvSpec
 
 from reworld.environment import find_world
 from reworld.errors import InvalidOption, nearest
-from reworld.world import Branch, Quantity, World
+from reworld.world import Branch, Observed, World
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def describe_counts(branches: tuple[Branch, ...]) -> str:
     return ", ".join(map(str, counts)) if len(counts) <= 6 else f"{min(counts)} to {max(counts)}"
 
 
-def describe_observation(observation: tuple[Quantity, ...] | int) -> str:
+def describe_observation(observation: Observed | Mapping[str, Observed]) -> str:
     """Say what an observation is made of.
 
     Args:
@@ -110,6 +110,8 @@ def describe_observation(observation: tuple[Quantity, ...] | int) -> str:
     Returns:
         Such as ``"4 numbers"`` or ``"one of 15 states"``.
     """
+    if isinstance(observation, Mapping):
+        return ", ".join(f"{name}: {describe_observation(part)}" for name, part in observation.items())
     return f"one of {observation} states" if isinstance(observation, int) else f"{len(observation)} numbers"
 
 

@@ -11,16 +11,21 @@ import gymnasium
 import numpy as np
 from gymnasium.error import InvalidAction, ResetNeeded
 
+from reworld.changing.change import change
+from reworld.changing.setup import Changing, SetUp
 from reworld.configuration import Request, starting_configurations
 from reworld.engine.kernels import instances_of, kernels
 from reworld.errors import InvalidOption, InvalidWorld, nearest
 from reworld.generator import seed_generator
 from reworld.rendering import Film
-from reworld.spaces import action_space, configuration_space, observation_space
+from reworld.spaces import action_space, configuration_space, observation_space, present
 from reworld.world import Vector, World
 
 Observation = Any
 """float32 array, or the index of a state, int64."""
+
+Offer = Changing | SetUp | Mapping[str, Any] | str | None
+"""Which model-changing actions there are, or where that is written; None for none."""
 
 Family = World | Callable[..., World]
 """A world, or a function that returns one."""
@@ -32,32 +37,39 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     Every reset begins an episode in the configuration given here; ``reset(options={"configuration": …})`` gives another one
     for that episode alone. `info` has the same keys from `reset` on:
 
-    - ``cost``: cost of changing the configuration in this step, float.
+    - ``cost``: what was paid in this step for changes, float.
     - ``configuration``: the parameters in force, float64 of shape (number of parameters,).
-    - ``configured``: whether this step changed the configuration, bool.
-    - ``budget_left``: how much cost may still be spent in this episode, float (inf where there is no budget).
+    - ``configured``: whether this step's action changed the configuration, or the one that waits for the next epoch, bool.
+    - ``budget_left``: how much may still be paid, float (inf where there is no budget).
     - ``action_mask``: which branches may be chosen, int8 of shape (number of branches,).
     - ``success``: whether an episode that ended here would be a success, bool.
 
     Args:
         world: A world or a family of worlds, or where to find it, as in ``"reworld.worlds.platform:WORLD"``.
         configuration: What every episode starts with: see `reworld.configuration.Request`.
+        changing: Which model-changing actions there are: a `reworld.changing.Changing`, its fields as a dictionary, or where
+            to find a set-up, as in ``"reworld.changing.recommended.platform:SET_UP"``.
         render_mode: None, ``"human"`` (a window), ``"rgb_array"`` (a picture of the present state) or
             ``"rgb_array_list"`` (all pictures since the last call of `render`, sub-steps of an action included).
         family: What a family of worlds takes, such as ``n=6``.
 
     Raises:
         InvalidConfiguration: If `configuration` is none of this world.
-        InvalidOption: If `render_mode` or an argument of the family is unknown.
+        InvalidOption: If `render_mode` or an argument of the family is unknown, or `changing` does not fit the world.
         gymnasium.error.Error: If ``"human"`` is asked for and there is no display.
     """
 
     metadata = {"render_modes": ["human", "rgb_array", "rgb_array_list"]}  # noqa: RUF012 (declared so by Gymnasium)
 
     def __init__(
-        self, world: Family | str, configuration: Request = None, render_mode: str | None = None, **family: Any
+        self,
+        world: Family | str,
+        configuration: Request = None,
+        changing: Offer = None,
+        render_mode: str | None = None,
+        **family: Any,
     ) -> None:
-        self.world = find_world(world, **family)
+        self.world = find_world(world, changing, **family)
         self.action_space = action_space(self.world)
         self.observation_space = observation_space(self.world)
         self.configuration_space = configuration_space(self.world)
@@ -66,12 +78,13 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._starts = starting_configurations(self.world, configuration)
         self._film = None if render_mode is None else Film(self.world, render_mode)
         self._size, self._dtype = self.world.observation_size, self.world.observation_dtype
-        self._finite = isinstance(self.world.observation, int)
+        self._plain = isinstance(self.world.observation, tuple)
         self._offsets = self.world.branch_offsets.tolist()
         self._hybrid = self._offsets[-1] > 0
         self._row = (self._offsets[-1],)
-        self._action_mask = np.ones(len(self.world.branches), np.int8)
         self._instances = instances_of(self.world, 1)
+        self._blank = self._instances["state"].copy()
+        self._reports = np.zeros(1, self.world.report_dtype)
         self._seeded = False
         self._running = False
         self._kernels = kernels(self.world)
@@ -92,8 +105,9 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
             InvalidConfiguration: If the configuration is none of this world.
         """
         starts = self._starts
-        if options and "configuration" in read_options(options, ("configuration",)):
-            starts = starting_configurations(self.world, options["configuration"])
+        asked = bool(options) and "configuration" in read_options(options, ("configuration",))
+        if asked:
+            starts = starting_configurations(self.world, options["configuration"])  # type: ignore[index]
         check_seed(seed)
         super().reset(seed=seed)
         if seed is None and not self._seeded:
@@ -101,8 +115,10 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if seed is not None:
             seed_generator(self._instances["generator"][0], seed)
             self._seeded = True
+        if asked or seed is not None:
+            self._instances["state"] = self._blank
         observations, successes = np.empty((1, self._size), self._dtype), np.empty(1, np.bool_)
-        self._kernels.reset_batch(self._instances, _CHOSEN, starts, observations, successes)
+        self._kernels.reset_batch(self._instances, _CHOSEN, starts, observations, successes, self._reports)
         return self._arrive(observations, successes, running=True)
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
@@ -125,13 +141,12 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         if self._film:
             self._film.watch(self._instances[0], branch, x)
         observation = np.empty(self._size, self._dtype)
-        reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation)
+        reward, terminated, succeeded = self._kernels.step_single(self._instances, branch, x, observation, self._reports)
         self._running = not terminated
         if self._film:
             self._film.take(self._instances[0], reward)
-        if self._finite:
-            return observation[0], reward, terminated, False, self._info(succeeded)
-        return observation, reward, terminated, False, self._info(succeeded)
+        shown = observation if self._plain else present(self.world, observation)
+        return shown, reward, terminated, False, self._info(succeeded)
 
     def render(self) -> Any:
         """Draw the world.
@@ -155,7 +170,14 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     @property
     def configuration(self) -> Vector:
         """The parameters in force, float64 of shape (number of parameters,), in the order of ``world.parameters``."""
-        return self._instances["configuration"]["values"][0].copy()  # type: ignore[no-any-return]
+        return self.world.configuration_of(self._instances)[0].copy()  # type: ignore[no-any-return]
+
+    @property
+    def action_mask(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+        """Which branches may be chosen now, int8 of shape (number of branches,), as in `info`."""
+        if self.world.report is None:
+            return np.ones(len(self.world.branches), np.int8)
+        return self._reports["action_mask"][0].copy()  # type: ignore[no-any-return]
 
     def get_state(self) -> np.void:
         """Copy everything that the future depends on: state, configuration, generator, age of the episode.
@@ -182,7 +204,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._instances[0] = state
         self._seeded = True
         observations, successes = np.empty((1, self._size), self._dtype), np.empty(1, np.bool_)
-        self._kernels.observe_batch(self._instances, observations, successes)
+        self._kernels.observe_batch(self._instances, observations, successes, self._reports)
         return self._arrive(observations, successes, running=not state["ended"])
 
     def _arrive(self, observations: Any, successes: Any, running: bool) -> tuple[Observation, dict[str, Any]]:
@@ -190,7 +212,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._configuration = self.configuration
         if self._film:
             self._film.begin(self._instances[0])
-        return observations[0, 0] if self._finite else observations[0], self._info(bool(successes[0]))
+        return present(self.world, observations[0]), self._info(bool(successes[0]))
 
     def read_action(self, action: Any) -> tuple[int, Vector]:
         """Take an action apart, or refuse it.
@@ -232,12 +254,22 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._kernels = kernels(self.world)
 
     def _info(self, succeeded: bool) -> dict[str, Any]:
+        if self.world.report is None:
+            return {
+                "cost": 0.0,
+                "configuration": self._configuration.copy(),
+                "configured": False,
+                "budget_left": _NO_BUDGET,
+                "action_mask": self.action_mask,
+                "success": succeeded,
+            }
+        report = self._reports[0]
         return {
-            "cost": 0.0,
-            "configuration": self._configuration.copy(),
-            "configured": False,
-            "budget_left": _NO_BUDGET,
-            "action_mask": self._action_mask.copy(),
+            "cost": float(report["cost"]),
+            "configuration": report["configuration"].copy(),
+            "configured": bool(report["configured"]),
+            "budget_left": float(report["budget_left"]),
+            "action_mask": self.action_mask,
             "success": succeeded,
         }
 
@@ -247,16 +279,17 @@ _NO_PARAMETERS = np.empty(0)
 _NO_BUDGET = math.inf
 
 
-def find_world(world: Family | str, **family: Any) -> World:
-    """Find a world, or the member of a family.
+def find_world(world: Family | str, changing: Offer = None, **family: Any) -> World:
+    """Find a world, or the member of a family, and make it changeable if that is asked for.
 
     Args:
         world: A world, a function that returns one, or ``"module:NAME"`` of either.
+        changing: As in `WorldEnv`.
         family: The arguments of that function.
 
     Raises:
         InvalidWorld: If there is none of that name.
-        InvalidOption: If an argument is unknown or missing.
+        InvalidOption: If an argument is unknown or missing, or `changing` does not fit the world.
     """
     found: Any = world
     if isinstance(world, str):
@@ -275,9 +308,10 @@ def find_world(world: Family | str, **family: Any) -> World:
         raise InvalidWorld(f"{world!r} is a {type(found).__name__}, neither a reworld.World nor a function that returns one.")
     for name in family:
         if name not in known:
-            takes = nearest(name, ("configuration", "render_mode", *known))
+            takes = nearest(name, ("configuration", "changing", "render_mode", *known))
             raise InvalidOption(f"This world takes no argument {name!r}. {takes}")
-    return found if isinstance(found, World) else found(**family)
+    member = found if isinstance(found, World) else found(**family)
+    return member if changing is None else change(member, changing)
 
 
 def read_options(options: Mapping[str, Any] | None, known: tuple[str, ...]) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ def exact_model(world: World, configuration: Request = None) -> FiniteMDP:
     """Write down what a finite world does.
 
     Args:
-        world: Which one, as in ``env.unwrapped.world``.
+        world: Which one, as in ``env.unwrapped.world``. Of a changeable one, its own actions are meant.
         configuration: Values by name, or all values in one array; None for the default. Where a value is an array of n
             numbers, or all values are an array of shape (n, number of parameters), n models are made.
 
@@ -66,19 +66,20 @@ def exact_model(world: World, configuration: Request = None) -> FiniteMDP:
         InvalidOption: If the world is not finite.
         InvalidConfiguration: If the configuration is none of this world, or leaves something to chance.
     """
-    if not isinstance(world.observation, int) or world.tabulate is None:
+    if world.states is None or world.tabulate is None:
         raise InvalidOption(
             f"{world.name} has no exact model: give a world with a finite number of states and `tabulate`, such as BlockWorld."
         )
     parts, axes = (configuration.values(), 1) if isinstance(configuration, Mapping) else ((configuration,), 2)
     counts = [len(part) for part in parts if isinstance(part, np.ndarray) and part.ndim == axes]
-    count, states, actions = max(counts, default=1), world.observation, len(world.branches)
+    count, states = max(counts, default=1), world.states
     ranges = starting_configurations(world, configuration, count)
     if not np.array_equal(ranges[:, 0], ranges[:, 1]):
         raise InvalidConfiguration(
             f"configuration={configuration!r} draws values anew in every episode: an exact model of {world.name} needs one "
             f"number for each parameter. For n models give arrays of n numbers."
         )
+    actions = len(world.branches) - world.configuring_branches
     instances = instances_of(world, count)
     instances["configuration"]["values"] = ranges[:, 0]
     models = FiniteMDP(

@@ -1,6 +1,8 @@
 """The table of worlds, and how one more is added to it."""
 
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import gymnasium
 
@@ -24,7 +26,13 @@ _TABLE: tuple[tuple[str, str, int | None, float | None], ...] = (
 )
 
 
-def register(id: str, world: str, max_episode_steps: int | None = None, reward_threshold: float | None = None) -> None:
+def register(
+    id: str,
+    world: str,
+    max_episode_steps: int | None = None,
+    reward_threshold: float | None = None,
+    changing: str | Mapping[str, Any] | None = None,
+) -> None:
     """Make a world known to ``gymnasium.make`` and ``gymnasium.make_vec``.
 
     Args:
@@ -32,6 +40,8 @@ def register(id: str, world: str, max_episode_steps: int | None = None, reward_t
         world: Where to find it, as ``"package.module:NAME"``; nothing is imported yet.
         max_episode_steps: Steps after which an episode is truncated.
         reward_threshold: The return from which on the world counts as solved.
+        changing: Which model-changing actions there are: where to find a `reworld.changing.Changing` or
+            `reworld.changing.SetUp`, as ``"package.module:NAME"``, or the fields of one; None for none.
     """
     if id not in gymnasium.registry:
         gymnasium.register(
@@ -43,7 +53,7 @@ def register(id: str, world: str, max_episode_steps: int | None = None, reward_t
             # WorldEnv checks order and actions itself, at a small part of what the wrappers cost.
             order_enforce=False,
             disable_env_checker=True,
-            kwargs={"world": world},
+            kwargs={"world": world} if changing is None else {"world": world, "changing": changing},
         )
 
 

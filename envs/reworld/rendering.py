@@ -40,8 +40,12 @@ DANGER: Color = (213, 94, 0)
 GOAL: Color = (0, 158, 115)
 WOOD: Color = (230, 159, 0)
 
+_EMPTY: Color = (226, 230, 235)
+
 _CAPTION = 48
 _FINE = 2  # Shapes are painted this many times larger and scaled down, which smooths their edges.
+_BAR = 90  # Width of the bar of a budget.
+_TRANSITION = 12  # Pictures between two configurations.
 _LONGEST_FILM = 10_000  # Actions that a film which nobody looks at remembers.
 _LONGEST_TRAIL = 200  # Actions whose outcome a picture may show.
 
@@ -135,15 +139,33 @@ class Canvas:
         width = max(1, round(pixels * _FINE))
         self._pygame.draw.lines(self._surface, color, False, [self._pixel(point) for point in points], width)
 
-    def caption(self, left: str, right: str, below: Sequence[str]) -> None:
-        """Write what the picture shows: two texts at the top, and a list below them, of which as much as there is room for."""
+    def caption(self, left: str, right: str, below: Sequence[str], bill: str = "", share: float | None = None) -> None:
+        """Write what the picture shows.
+
+        Args:
+            left: At the top.
+            right: At the top.
+            below: A list below them, of which as much as there is room for.
+            bill: What has been paid, at the right of the list.
+            share: How much of a budget is left, in [0, 1], as a bar beside the bill.
+        """
         self._pygame.draw.rect(self._surface, PAPER, (0, 0, self._width, _CAPTION * _FINE))
         margin = 12 * _FINE
         self._surface.blit(self._text(left, INK, 16), (margin, 6 * _FINE))
         image = self._text(right, INK, 16)
         self._surface.blit(image, (self._width - margin - image.get_width(), 6 * _FINE))
+        end = self._width - margin
+        if share is not None:
+            bar = (end - _BAR * _FINE, 29 * _FINE, _BAR * _FINE, 9 * _FINE)
+            self._pygame.draw.rect(self._surface, _EMPTY, bar, border_radius=4 * _FINE)
+            self._pygame.draw.rect(self._surface, WOOD, (*bar[:2], round(share * bar[2]), bar[3]), border_radius=4 * _FINE)
+            end = bar[0] - margin // 2
+        if bill:
+            image = self._text(bill, WOOD, 13)
+            end -= image.get_width()
+            self._surface.blit(image, (end, 27 * _FINE))
         shown = 0
-        while shown < len(below) and self._font(13).size(_list(below, shown + 1))[0] <= self._width - 2 * margin:
+        while shown < len(below) and self._font(13).size(_list(below, shown + 1))[0] <= end - 2 * margin:
             shown += 1
         self._surface.blit(self._text(_list(below, shown), FAINT, 13), (margin, 27 * _FINE))
 
@@ -255,9 +277,9 @@ class Film:
     def picture(self, instance: Record) -> Picture:
         """Draw the present state."""
         if self._last is None:
-            return self._paint(_Fields(instance), _Shot(instance), [], [], finished=True)
-        *past, _ = (frame.state for frame in self._frames(self._last))
-        return self._paint(_Fields(instance), self._last, past, self._trail(self._last), finished=True)
+            return self._paint(instance, _Shot(instance), [], [], finished=True)
+        *past, _ = (_Fields(frame["state"]) for frame in self._frames(self._last))
+        return self._paint(instance, self._last, past, self._trail(self._last), finished=True)
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -292,16 +314,26 @@ class Film:
     def _develop(self, shot: _Shot) -> Iterator[Picture]:
         """Paint every picture of a shot."""
         frames = self._frames(shot)
-        states = [frame.state for frame in frames]
+        states = [_Fields(frame["state"]) for frame in frames]
         trail = self._trail(shot)
         for k in range(1 if shot.cause else 0, len(frames)):
             yield self._paint(frames[k], shot, states[:k], trail, finished=k == len(frames) - 1)
 
-    def _frames(self, shot: _Shot) -> list[Any]:
-        """The instance before an action, after each sub-step, and at last."""
+    def _frames(self, shot: _Shot) -> list[Record]:
+        """The instance before an action, after each sub-step, on its way to another configuration, and at last."""
         if shot.cause is None:
-            return [_Fields(shot.after)]
-        return [_Fields(frame) for frame in (shot.cause[0], *trace(self._world, *shot.cause)[:-1], shot.after)]
+            return [shot.after]
+        before = shot.cause[0]
+        return [before, *trace(self._world, *shot.cause)[:-1], *self._transition(before, shot.after), shot.after]
+
+    def _transition(self, before: Record, after: Record) -> Iterator[Record]:
+        """What lies between two configurations, so that one sees what changes."""
+        old, new = self._world.configuration_of(before), self._world.configuration_of(after)
+        if self._mode != "rgb_array" and not np.array_equal(old, new):
+            for share in np.linspace(0.0, 1.0, _TRANSITION, endpoint=False):
+                frame = after.copy()
+                self._world.configuration_of(frame)[:] = old + share * (new - old)
+                yield frame
 
     def _trail(self, shot: _Shot) -> list[Any]:
         """The states before the actions that came before a shot's."""
@@ -313,25 +345,29 @@ class Film:
         gained = f"return {shot.gained + shot.reward if finished else shot.gained:.2f}"
         if shot.cause is None:
             return "", gained
-        _, number, x = shot.cause
+        before, number, x = shot.cause
         branch = self._world.branches[number]
+        if number >= len(self._world.branches) - self._world.configuring_branches:
+            return f"{branch.name}: {self._world.change_of(before, shot.after)}", gained
         own = [f"{p.name} {value:.3g} {p.unit}" for p, value in zip(branch.parameters, x, strict=True)]
         return ", ".join([branch.name, *own]), gained
 
-    def _paint(self, instance: Any, shot: _Shot, past: Sequence[Any], trail: Sequence[Any], *, finished: bool) -> Picture:
+    def _paint(self, instance: Record, shot: _Shot, past: Sequence[Any], trail: Sequence[Any], *, finished: bool) -> Picture:
         self._canvas = self._canvas or Canvas(self._world.picture)
         self._canvas.past, self._canvas.trail = past, trail
         self._canvas.action = shot.cause[1:] if shot.cause else None
         self._canvas.clear()
-        plain(self._world, self._world.draw)(self._canvas, instance.state, instance.configuration)
+        state, configuration = _Fields(instance["state"]), _Fields(instance["configuration"])
+        plain(self._world, self._world.draw)(self._canvas, state, configuration)
         action, gained = self._texts(shot, finished)
-        if instance.ended:
-            succeeded = plain(self._world, self._world.succeeded)(instance.state, instance.configuration)
+        if instance["ended"]:
+            succeeded = plain(self._world, self._world.succeeded)(state, configuration)
             gained = f"{'success' if succeeded else 'failure'}    {gained}"
-        values = instance.configuration.values
+        values = self._world.configuration_of(instance)
         differing = ((self._world.parameters[k], values[k]) for k in np.flatnonzero(values != self._default))
         changed = [f"{p.name} {p.default:.4g} -> {value:.4g}" for p, value in differing]
-        self._canvas.caption(f"{self._world.name}    {action}", gained, changed or ["default configuration"])
+        bill, left = self._world.bill_of(instance)
+        self._canvas.caption(f"{self._world.name}    {action}", gained, changed or ["default configuration"], bill, left)
         return self._canvas.picture()
 
 

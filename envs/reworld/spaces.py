@@ -1,11 +1,12 @@
 """The Gymnasium spaces of a world. All are Gymnasium's own, so that every library can batch, flatten and store them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
 
-from reworld.world import Quantity, World
+from reworld.world import Observed, Quantity, World
 
 
 def action_space(world: World) -> "spaces.Tuple[Any] | spaces.Discrete[np.int64]":
@@ -24,11 +25,35 @@ def action_space(world: World) -> "spaces.Tuple[Any] | spaces.Discrete[np.int64]
     return spaces.Tuple((choice, spaces.Tuple(_box(branch.parameters, np.float32) for branch in world.branches)))
 
 
-def observation_space(world: World) -> "spaces.Box | spaces.Discrete[np.int64]":
-    """The Box of all observations, float32 of shape (size of an observation,); ``Discrete(S)`` for a finite world."""
-    if isinstance(world.observation, int):
-        return spaces.Discrete(world.observation)
-    return _box(world.observation, np.float32)
+def observation_space(world: World) -> "spaces.Box | spaces.Discrete[np.int64] | spaces.Dict":
+    """The Box of all observations, float32 of shape (size of one,); ``Discrete(S)`` for a finite world; or a Dict of these."""
+    if not isinstance(world.observation, Mapping):
+        return _observed(world.observation)
+    return spaces.Dict([(name, _observed(part)) for name, part in world.observation.items()])
+
+
+def present(world: World, rows: np.ndarray[Any, Any]) -> Any:
+    """Show rows of numbers as elements of the observation space.
+
+    Args:
+        world: Which wrote them.
+        rows: Of shape (…, size of an observation) and the world's dtype.
+
+    Returns:
+        The rows themselves, a part of them, or a dictionary of parts.
+    """
+    if not isinstance(world.observation, Mapping):
+        return rows[..., 0][()] if isinstance(world.observation, int) else rows  # A number, not an array of shape ().
+    shown, start = {}, 0
+    for name, part in world.observation.items():
+        size = 1 if isinstance(part, int) else len(part)
+        shown[name] = rows[..., start].astype(np.int64)[()] if isinstance(part, int) else rows[..., start : start + size]
+        start += size
+    return shown
+
+
+def _observed(part: Observed) -> "spaces.Box | spaces.Discrete[np.int64]":
+    return spaces.Discrete(part) if isinstance(part, int) else _box(part, np.float32)
 
 
 def configuration_space(world: World) -> spaces.Box:

@@ -22,7 +22,7 @@ from reworld.engine.linking import link
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidConfiguration, InvalidOption
 from reworld.policies import scripted_policy
-from reworld.spaces import observation_space
+from reworld.spaces import present
 from reworld.vector import WorldVectorEnv
 
 INFO_KEYS = {"cost", "configuration", "configured", "budget_left", "action_mask", "success"}
@@ -49,11 +49,13 @@ def check_plain_source(id: str) -> None:
     instances: Any = instances_of(world, 1).view(np.recarray)
     start = world.default_configuration
     observations, successes = np.empty((1, world.observation_size), world.observation_dtype), np.empty(1, np.bool_)
+    reports: Any = np.zeros(1, world.report_dtype)
+    reports = reports if world.report is None else reports.view(np.recarray)
     with np.errstate(all="ignore"):
         for _ in range(3):
-            reset(instances, np.ones(1, np.bool_), np.array([[start, start]]), observations, successes)
+            reset(instances, np.ones(1, np.bool_), np.array([[start, start]]), observations, successes, reports)
             branch, x = env.read_action(env.action_space.sample())
-            step(instances, branch, x, observations[0])
+            step(instances, branch, x, observations[0], reports)
 
 
 def check_gymnasium_api(id: str) -> None:
@@ -115,7 +117,7 @@ def check_single_equals_batched(id: str) -> None:
                 _assert_same(found[:4], expected[:4], where)
                 _assert_same({key: found[4][key] for key in INFO_KEYS}, {key: expected[4][key] for key in INFO_KEYS}, where)
                 for index in np.flatnonzero(expected[4].get("_final_obs", ())):
-                    _assert_same(found[4]["final_obs"][index], expected[4]["final_obs"][index], where)
+                    _assert_same(_row(found[4]["final_obs"], int(index)), expected[4]["final_obs"][index], where)
             batch.close()
 
 
@@ -130,10 +132,17 @@ def check_compiled_equals_plain(id: str) -> None:
         branch, x = env.read_action(action)
         instances = np.array([env.get_state()]).view(np.recarray)
         observation = np.empty(env.world.observation_size, env.world.observation_dtype)
+        reports: Any = np.zeros(1, env.world.report_dtype)
         with np.errstate(all="ignore"):
-            outcome = plain(instances, branch, x, observation)
+            outcome = plain(
+                instances, branch, x, observation, reports if env.world.report is None else reports.view(np.recarray)
+            )
         found = env.step(action)
-        _assert_same((np.ravel(found[0]), *found[1:3], found[4]["success"]), (observation, *outcome), f"Compiled step {t}")
+        expected = (present(env.world, observation), *outcome)
+        _assert_same((*found[:3], found[4]["success"]), expected, f"Compiled step {t}")
+        if env.world.report is not None:
+            said = {name: reports[name][0] for name in reports.dtype.names}
+            _assert_same({name: found[4][name] for name in said}, said, f"What info says after compiled step {t}")
         _assert_same(env.get_state()["state"].tolist(), instances[0]["state"].tolist(), f"The state after compiled step {t}")
         if found[2]:
             env.reset()
@@ -179,15 +188,19 @@ def check_configuration_is_guarded(id: str) -> None:
 def check_observations_lie_in_their_space(id: str) -> None:
     """In random configurations too, every observation lies in the observation space."""
     batch = make_batch(id, 64, configuration="random")
-    space = observation_space(batch.world)
-    low, high = (0, space.n - 1) if isinstance(space, gymnasium.spaces.Discrete) else (space.low, space.high)
+    parts = {
+        name: [("state", 0, part - 1)] if isinstance(part, int) else [(entry.name, entry.low, entry.high) for entry in part]
+        for name, part in batch.world.observed.items()
+    }
     for observations, *_ in _batch_trajectory(batch):
-        inside = ((observations >= low) & (observations <= high)).reshape(len(observations), -1)
-        for environment, k in np.argwhere(~inside)[:1]:
-            value, (lowest, highest) = np.ravel(observations[environment])[k], (np.ravel(low)[k], np.ravel(high)[k])
-            names = () if isinstance(batch.world.observation, int) else batch.world.observation
-            name = names[k].name if names else "state"
-            raise AssertionError(f"The observation's {name} is {value} in {id}, outside its bounds [{lowest}, {highest}].")
+        for part, entries in parts.items():
+            columns = (observations[part] if part else observations).reshape(batch.num_envs, -1).T
+            for (name, low, high), values in zip(entries, columns, strict=True):
+                lowest, highest = np.array([low, high], columns.dtype)
+                outside = values[~((values >= lowest) & (values <= highest))]
+                assert not outside.size, (
+                    f"The observation's {name} is {outside[0]} in {id}, outside its bounds [{lowest}, {highest}]."
+                )
 
 
 def check_info(id: str) -> None:
@@ -336,6 +349,10 @@ def _batch_trajectory(envs: Any, steps: int = 120) -> Iterator[tuple[Any, ...]]:
     action_space.seed(0)
     for _ in range(steps):
         yield envs.step(action_space.sample())
+
+
+def _row(batch: Any, index: int) -> Any:
+    return {name: part[index] for name, part in batch.items()} if isinstance(batch, dict) else batch[index]
 
 
 def _rollout(id: str, configuration: dict[str, float]) -> Iterator[Any]:

@@ -14,11 +14,11 @@ from gymnasium.vector.utils import batch_space
 from reworld.configuration import Request, starting_configurations
 from reworld.engine import loops
 from reworld.engine.kernels import Instances, instances_of, kernels
-from reworld.environment import Family, Observation, check_seed, describe_invalid_action, find_world, read_options
+from reworld.environment import Family, Observation, Offer, check_seed, describe_invalid_action, find_world, read_options
 from reworld.errors import InvalidOption
 from reworld.generator import seed_generator
 from reworld.rendering import Film
-from reworld.spaces import action_space, configuration_space, observation_space
+from reworld.spaces import action_space, configuration_space, observation_space, present
 
 _AUTORESET = {
     AutoresetMode.DISABLED: loops.AUTORESET_DISABLED,
@@ -44,6 +44,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         max_episode_steps: Steps after which an episode is truncated; None for never.
         autoreset_mode: A `gymnasium.vector.AutoresetMode` or its value.
         configuration: What every episode starts with: see `reworld.configuration.starting_configurations`.
+        changing: Which model-changing actions there are: see `WorldEnv`.
         render_mode: None or ``"rgb_array"``.
         copy: Whether `step` returns fresh arrays. If False it returns the same ones each time, overwritten.
         threads: Over how many threads a step is spread. Worth it from about 1024 environments on.
@@ -64,6 +65,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         max_episode_steps: int | None = None,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         configuration: Request = None,
+        changing: Offer = None,
         render_mode: str | None = None,
         copy: bool = True,
         threads: int = 1,
@@ -80,7 +82,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             ) from None
         if render_mode not in {None, "rgb_array"}:
             raise InvalidOption(f"render_mode={render_mode!r}: a batch renders as 'rgb_array' or not at all.")
-        self.world = find_world(world, **family)
+        self.world = find_world(world, changing, **family)
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.metadata = {
@@ -102,11 +104,14 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._own = np.zeros((num_envs, max(len(branch.parameters) for branch in self.world.branches)))
         self._own_shapes = [(num_envs, len(branch.parameters)) for branch in self.world.branches] if self._hybrid else []
         self._instances = instances_of(self.world, num_envs)
+        self._blank = self._instances["state"][0].copy()
+        self._reporting = self.world.report is not None
         self._seeded = False
         self._running = False
         self._copy = copy
         self._final_observations = np.zeros((num_envs, self.world.observation_size), self.world.observation_dtype)
         self._final_successes = np.zeros(num_envs, np.bool_)
+        self._final_reports = np.zeros(num_envs, self.world.report_dtype)
         self._outputs = self._fresh_outputs()
         edges = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
         self._slices = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
@@ -139,17 +144,18 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             raise InvalidOption(f"reset_mask has shape {chosen.shape} and dtype {chosen.dtype}: give {self.num_envs} bools.")
         if not (self._running or chosen.all()):
             raise InvalidOption("The first reset must reset every environment: leave out reset_mask.")
-        self._seed(seed, chosen)
+        seeded = self._seed(seed, chosen)
+        self._instances["state"][chosen if "configuration" in options else seeded] = self._blank
         # Rows that are not reset keep what they showed.
         self._outputs = tuple(output.copy() for output in self._outputs) if self._copy else self._outputs
-        observations, _, _, _, successes = self._outputs
-        self._kernels.reset_batch(self._instances, chosen.copy(), starts, observations, successes)
+        observations, _, _, _, successes, reports = self._outputs
+        self._kernels.reset_batch(self._instances, chosen.copy(), starts, observations, successes, reports)
         self._running = True
         # Environments that are not reset may still be in a configuration of their own.
         others_vary = self._configuration_varies and not chosen.all()
         self._configuration_varies = others_vary or "configuration" in options or not np.array_equal(starts[:, 0], starts[:, 1])
         self._note_configuration()
-        return self._shown(observations), self._info(successes)
+        return present(self.world, observations), self._info(successes, reports)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take one action in every environment.
@@ -180,13 +186,13 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         outputs = self._fresh_outputs() if self._copy else self._outputs
         before = self._constant_info
         self._step_kernel(branches, outputs)
-        observations, rewards, terminations, truncations, successes = self._outputs = outputs
-        if self._configuration_varies:
+        observations, rewards, terminations, truncations, successes, reports = self._outputs = outputs
+        if self._configuration_varies and not self._reporting:
             self._note_configuration()
-        info = self._info(successes)
+        info = self._info(successes, reports)
         if self.autoreset_mode == AutoresetMode.SAME_STEP:
             self._add_final(info, before, terminations | truncations)
-        return self._shown(observations), rewards, terminations, truncations, info
+        return present(self.world, observations), rewards, terminations, truncations, info
 
     def render(self) -> tuple[np.ndarray[Any, Any], ...] | None:
         """Draw every environment.
@@ -207,7 +213,14 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     @property
     def configuration(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The parameters in force, float64 of shape (num_envs, number of parameters)."""
-        return np.array(self._instances["configuration"]["values"])
+        return np.array(self.world.configuration_of(self._instances))
+
+    @property
+    def action_mask(self) -> np.ndarray[Any, np.dtype[np.int8]]:
+        """Which branches may be chosen now, int8 of shape (num_envs, number of branches), as in `info`."""
+        if not self._reporting:
+            return np.ones((self.num_envs, len(self.world.branches)), np.int8)
+        return np.array(self._outputs[-1]["action_mask"])
 
     def get_state(self) -> Instances:
         """Copy everything that the future depends on, a structured array of shape (num_envs,): see `WorldEnv.get_state`."""
@@ -231,9 +244,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._seeded = self._running = self._configuration_varies = True
         self._note_configuration()
         self._outputs = self._fresh_outputs() if self._copy else self._outputs
-        observations, *_, successes = self._outputs
-        self._kernels.observe_batch(self._instances, observations, successes)
-        return self._shown(observations), self._info(successes)
+        observations, *_, successes, reports = self._outputs
+        self._kernels.observe_batch(self._instances, observations, successes, reports)
+        return present(self.world, observations), self._info(successes, reports)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is compiled, and the threads."""
@@ -244,7 +257,8 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         vars(self).update(state)
         self._kernels = kernels(self.world)
 
-    def _seed(self, seed: int | list[int | None] | None, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
+    def _seed(self, seed: int | list[int | None] | None, chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> Any:
+        """Seed the chosen environments that a seed is for, and return their indices."""
         if isinstance(seed, int | np.integer):
             check_seed(int(seed))
             super().reset(seed=int(seed))
@@ -254,7 +268,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             if len(seeds) != self.num_envs:
                 raise InvalidOption(f"{len(seeds)} seeds for {self.num_envs} environments: give one for each.")
         elif self._seeded:
-            return
+            return []
         else:
             seeds = [None] * self.num_envs
         if not self._seeded:
@@ -267,6 +281,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         seed_generator(generators, np.array([seeds[index] for index in given], np.uint64))
         self._instances["generator"][given] = generators
         self._seeded = True
+        return given
 
     def _read_actions(self, actions: Any) -> np.ndarray[Any, Any]:
         """Check a batch of actions, note the parameters of the chosen branches, and return the branches."""
@@ -293,7 +308,8 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         return branches
 
     def _step_kernel(self, branches: Any, outputs: tuple[Any, ...]) -> None:
-        arrays = (self._instances, branches, self._own, *outputs, self._final_observations, self._final_successes)
+        finals = (self._final_observations, self._final_successes, self._final_reports)
+        arrays = (self._instances, branches, self._own, *outputs, *finals)
         if len(self._slices) == 1:
             self._step_part(self._starts, arrays)
             return
@@ -323,11 +339,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     def _fresh_outputs(self) -> tuple[Any, ...]:
         n = self.num_envs
         observations = np.empty((n, self.world.observation_size), self.world.observation_dtype)
-        return observations, np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_), np.empty(n, np.bool_)
-
-    def _shown(self, observations: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Observations as the observation space has them: the state of a finite world is a number, not an array."""
-        return observations[:, 0] if isinstance(self.world.observation, int) else observations
+        # Without reports nothing is written: the same bytes will do.
+        reports = np.empty(n, self.world.report_dtype) if self._reporting else self._final_reports
+        return observations, np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_), np.empty(n, np.bool_), reports
 
     def _note_configuration(self) -> None:
         self._constant_info = {
@@ -339,7 +353,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             **{f"_{key}": self._everywhere for key in _INFO_KEYS},
         }
 
-    def _info(self, successes: Any) -> dict[str, Any]:
+    def _info(self, successes: Any, reports: Any) -> dict[str, Any]:
+        if self._reporting:
+            return {**self._constant_info, **{key: reports[key] for key in reports.dtype.names}, "success": successes}
         return {**self._constant_info, "success": successes}
 
     def _add_final(self, info: dict[str, Any], before: dict[str, Any], ended: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
@@ -347,9 +363,11 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         if len(indices):
             final_observations = np.zeros_like(self._final_observations)
             final_observations[indices] = self._final_observations[indices]
-            info["final_obs"] = self._shown(final_observations)
+            info["final_obs"] = present(self.world, final_observations)
+            final_reports = self._final_reports.copy()
             info["final_info"] = {
                 **before,
+                **({key: final_reports[key] for key in final_reports.dtype.names} if self._reporting else {}),
                 "success": self._final_successes.copy(),
                 **{f"_{key}": ended for key in _INFO_KEYS},
             }

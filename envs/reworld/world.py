@@ -47,6 +47,10 @@ class Quantity:
     meaning: str
 
 
+Observed = tuple[Quantity, ...] | int
+"""Entries of an observation, or the number of states, of which one is observed."""
+
+
 @dataclass(frozen=True)
 class Parameter(Quantity):
     """One number of the dynamics that a configuration may change.
@@ -82,9 +86,11 @@ class World:
         parameters: Every parameter of the dynamics. Derived constants are computed in the functions, never stored.
         state: Names of the state's fields, all float64.
         observation: The entries of the observation, float32, with the bounds that hold for every configuration; or, for
-            a finite world, the number of its states, of which one, an integer, is the observation.
+            a finite world, the number of its states, of which one, an integer, is the observation; or parts, which follow each
+            other in one row and are shown as a Dict.
         branches: The discrete choices of an action.
-        reset: ``reset(state, c, rng)`` writes an initial state under the configuration `c`.
+        reset: ``reset(state, c, rng)`` writes an initial state under the configuration `c`, over that at the end of the
+            last episode, or over zeros if a seed or a configuration was asked for.
         step: ``step(state, branch, x, c, rng) -> (reward, terminated)`` advances the state by one action, where `x`
             begins with the parameters of the chosen branch, float64, finite, and possibly outside their bounds.
         observe: ``observe(state, c, out)`` writes the observation; that of a finite world to ``out[0]``.
@@ -97,8 +103,9 @@ class World:
         policy: ``policy(observation) -> (branch, x)`` plays the default configuration competently, by rules that a reader
             can follow: proof that the world can be solved, and a measure for those who learn to.
         tabulate: ``tabulate(c, kernel, rewards, start)`` fills in the exact model of a finite world: see `reworld.finite`.
-        constants: What stands in place of the global values of these names in the functions above.
+        constants: What stands in place of the global values of these names in the functions above, functions included.
         picture: Width and height of a drawing, in pixels.
+        report: ``report(state, c, report)`` writes what `info` says of changes to a record of `report_dtype`, if there are any.
 
     Raises:
         InvalidWorld: If two names of a table are equal, or a parameter's default lies outside its bounds.
@@ -107,7 +114,7 @@ class World:
     name: str
     parameters: tuple[Parameter, ...]
     state: tuple[str, ...]
-    observation: tuple[Quantity, ...] | int
+    observation: Observed | Mapping[str, Observed]
     branches: tuple[Branch, ...]
     reset: Callable[[Record, Record, Generator], None]
     step: Callable[[Record, int, Vector, Record, Generator], tuple[float, bool]]
@@ -120,13 +127,14 @@ class World:
     tabulate: Callable[[Record, Any, Any, Any], None] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     picture: tuple[int, int] = (720, 300)
+    report: Callable[[Record, Record, Record], None] | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that contradict themselves."""
         tables = {
             "parameters": [parameter.name for parameter in self.parameters],
             "state fields": list(self.state),
-            "observations": [] if isinstance(self.observation, int) else [entry.name for entry in self.observation],
+            "observations": [e.name for part in self.observed.values() if not isinstance(part, int) for e in part],
             "branches": [branch.name for branch in self.branches],
         }
         for kind, names in tables.items():
@@ -148,8 +156,7 @@ class World:
         return hash((self.name, self.step, len(self.parameters), len(self.branches)))
 
     def _key(self) -> tuple[Any, ...]:
-        arrays = {name: np.asarray(value) for name, value in self.constants.items()}
-        constants = {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+        constants = {name: value if callable(value) else _bytes(value) for name, value in self.constants.items()}
         return *(getattr(self, each.name) for each in fields(self) if each.name != "constants"), constants
 
     @property
@@ -158,9 +165,14 @@ class World:
         return np.array([parameter.default for parameter in self.parameters])
 
     @property
+    def observed(self) -> Mapping[str, Observed]:
+        """The parts of the observation, by the names that a Dict gives them; one without a name if it is none."""
+        return self.observation if isinstance(self.observation, Mapping) else {"": self.observation}
+
+    @property
     def observation_size(self) -> int:
         """How many numbers an observation is made of."""
-        return 1 if isinstance(self.observation, int) else len(self.observation)
+        return sum(1 if isinstance(part, int) else len(part) for part in self.observed.values())
 
     @property
     def observation_dtype(self) -> "np.dtype[np.int64] | np.dtype[np.float32]":
@@ -187,6 +199,69 @@ class World:
         )
 
     @property
+    def report_dtype(self) -> np.dtype[Any]:
+        """What `report` writes, of which `WorldEnv` tells the meaning; a byte that is not read if there is no `report`."""
+        if self.report is None:
+            return np.dtype(np.int8)
+        return np.dtype(
+            [
+                ("cost", np.float64),
+                ("budget_left", np.float64),
+                ("configuration", np.float64, (len(self.parameters),)),
+                ("configured", np.bool_),
+                ("action_mask", np.int8, (len(self.branches),)),
+            ],
+            align=True,
+        )
+
+    @property
+    def configuring_branches(self) -> int:
+        """How many of the branches, the last ones, change the configuration."""
+        return 0
+
+    @property
+    def states(self) -> int | None:
+        """How many states a finite world has; None for another one."""
+        return self.observation if isinstance(self.observation, int) else None
+
+    def configuration_of(self, instances: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Look up which parameters are in force.
+
+        Args:
+            instances: Of this world, an array of any shape, or one of them: see `reworld.engine.kernels.instances_of`.
+
+        Returns:
+            A view, float64 of shape (…, number of parameters).
+        """
+        values: np.ndarray[Any, np.dtype[np.float64]] = instances["configuration"]["values"]
+        return values
+
+    def bill_of(self, instance: Any) -> tuple[str, float | None]:
+        """Look up what pictures say of changes.
+
+        Args:
+            instance: Of this world.
+
+        Returns:
+            What was paid so far, in words, and the share of the budget that is left, if there is one.
+        """
+        return "", None
+
+    def change_of(self, before: Any, after: Any) -> str:
+        """Say what became of a model-changing action.
+
+        Args:
+            before: The instance before it.
+            after: The instance after it.
+        """
+        return ""
+
+    @property
     def branch_offsets(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Where each branch's own parameters lie in the vector of all: branch k owns ``[offsets[k], offsets[k+1])``."""
         return np.cumsum([0, *(len(branch.parameters) for branch in self.branches)])
+
+
+def _bytes(value: Any) -> tuple[Any, ...]:
+    array = np.asarray(value)
+    return array.dtype, array.shape, array.tobytes()

@@ -97,12 +97,15 @@ def replay(recording: Recording, forget_rounding: bool) -> Replay:
             branch = int(recorded["action_id"][t])
             own = slice(None) if recording.shared_parameter else slice(offsets[branch], offsets[branch + 1])
             x = recorded["action_params"][t, own].copy()
-            rewards[t], terminated[t], _ = step(instances, branch, x, observations[t])
+            rewards[t], terminated[t], _ = step(instances, branch, x, observations[t], _NO_REPORTS)
             states[t] = [instance["state"][name] for name in columns]
             if "substeps" in world.state:
                 substeps[t] = instance["state"]["substeps"]
             draws_used[t] = instance["generator"]["position"]
     return Replay(states, observations, rewards, terminated, substeps, draws_used)
+
+
+_NO_REPORTS = np.zeros(1, np.int8)
 
 
 def replay_resets(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -128,7 +131,14 @@ def replay_resets(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndar
     for row, episode in enumerate(episodes):
         draws = recorded["reset_draw_value"][starts[episode] : starts[episode + 1]]
         instances[0]["generator"]["draws"][: len(draws)] = draws
-        reset(instances, np.ones(1, np.bool_), np.empty((1, 2, 0)), observations[row : row + 1], np.empty(1, np.bool_))
+        reset(
+            instances,
+            np.ones(1, np.bool_),
+            np.empty((1, 2, 0)),
+            observations[row : row + 1],
+            np.empty(1, np.bool_),
+            _NO_REPORTS,
+        )
         assert instances[0]["generator"]["position"] == len(draws)
         states[row] = [instances[0]["state"][name] for name in fields.values()]
     return (

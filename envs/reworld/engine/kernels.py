@@ -43,6 +43,7 @@ def replacements_for(world: World) -> dict[Any, Function]:
         loops.world_step: world.step,
         loops.world_observe: world.observe,
         loops.world_succeeded: world.succeeded,
+        loops.world_report: world.report or loops.no_report,
     }
 
 

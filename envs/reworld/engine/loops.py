@@ -41,7 +41,16 @@ def world_succeeded(state: Record, c: Record) -> bool:
     raise NotImplementedError
 
 
-def begin(instance: Record, start: Matrix, observation: Any) -> bool:
+def world_report(state: Record, c: Record, report: Record) -> None:
+    """Stand for `World.report`."""
+    raise NotImplementedError
+
+
+def no_report(state: Record, c: Record, report: Any) -> None:
+    """Stand for `World.report` where there is none."""
+
+
+def begin(instance: Record, start: Matrix, observation: Any, report: Any) -> bool:
     """Begin an episode of one instance.
 
     Args:
@@ -49,6 +58,7 @@ def begin(instance: Record, start: Matrix, observation: Any) -> bool:
         start: Lowest and highest value of each parameter, shape (2, number of parameters): the episode's
             configuration is drawn uniformly between them. Of shape (2, 0) it stays as it is.
         observation: Row to write the first observation to.
+        report: What to write `World.report` to.
 
     Returns:
         Whether the first state is a success.
@@ -61,10 +71,11 @@ def begin(instance: Record, start: Matrix, observation: Any) -> bool:
     instance.elapsed = 0
     instance.ended = 0
     world_observe(instance.state, instance.configuration, observation)
+    world_report(instance.state, instance.configuration, report)
     return world_succeeded(instance.state, instance.configuration)
 
 
-def advance(instance: Record, branch: int, x: Vector, observation: Any) -> tuple[float, bool, bool]:
+def advance(instance: Record, branch: int, x: Vector, observation: Any, report: Any) -> tuple[float, bool, bool]:
     """Take one action in one instance.
 
     Args:
@@ -72,6 +83,7 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any) -> tuple
         branch: The discrete choice, in range.
         x: The parameters of that branch.
         observation: Row to write the observation to.
+        report: What to write `World.report` to.
 
     Returns:
         Reward, whether the episode terminated, and whether its state is a success.
@@ -79,18 +91,19 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any) -> tuple
     reward, terminated = world_step(instance.state, branch, x, instance.configuration, instance.generator)
     succeeded = world_succeeded(instance.state, instance.configuration)
     world_observe(instance.state, instance.configuration, observation)
+    world_report(instance.state, instance.configuration, report)
     instance.elapsed += 1
     instance.ended = terminated
     return reward, terminated, succeeded
 
 
-def step_single(instances: Any, branch: int, x: Vector, observation: Any) -> tuple[float, bool, bool]:
+def step_single(instances: Any, branch: int, x: Vector, observation: Any, reports: Any) -> tuple[float, bool, bool]:
     """`advance` the first instance of a batch: the entry point of single environments."""
-    reward, terminated, succeeded = advance(instances[0], branch, x, observation)
+    reward, terminated, succeeded = advance(instances[0], branch, x, observation, reports[0])
     return float(reward), bool(terminated), bool(succeeded)  # Uncompiled they are NumPy's.
 
 
-def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, successes: Flags) -> None:
+def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, successes: Flags, reports: Any) -> None:
     """Begin an episode in every chosen instance.
 
     Args:
@@ -99,24 +112,27 @@ def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, s
         starts: As `start` of `begin`, shape (n, 2, number of parameters), or (1, 2, …) for all alike.
         observations: Shape (n, size of an observation); the rows of the chosen are written.
         successes: Shape (n,); likewise.
+        reports: Shape (n,); likewise.
     """
     for i in range(len(instances)):
         if chosen[i]:
-            successes[i] = begin(instances[i], starts[min(i, len(starts) - 1)], observations[i])
+            successes[i] = begin(instances[i], starts[min(i, len(starts) - 1)], observations[i], reports[i])
 
 
-def observe_batch(instances: Any, observations: Any, successes: Flags) -> None:
+def observe_batch(instances: Any, observations: Any, successes: Flags, reports: Any) -> None:
     """Observe every instance as it is.
 
     Args:
         instances: Shape (n,).
         observations: Shape (n, size of an observation), written.
         successes: Shape (n,), written.
+        reports: Shape (n,), written.
     """
     for i in range(len(instances)):
         instance = instances[i]
         successes[i] = world_succeeded(instance.state, instance.configuration)
         world_observe(instance.state, instance.configuration, observations[i])
+        world_report(instance.state, instance.configuration, reports[i])
 
 
 def first_out_of_range(branches: Integers, count: int) -> int:
@@ -175,8 +191,10 @@ def step_batch(
     terminations: Flags,
     truncations: Flags,
     successes: Flags,
+    reports: Any,
     final_observations: Any,
     final_successes: Flags,
+    final_reports: Any,
 ) -> None:
     """Take one legal action in every instance, or begin its next episode where autoreset asks for that.
 
@@ -192,19 +210,21 @@ def step_batch(
         terminations: Shape (n,), written.
         truncations: Shape (n,), written.
         successes: Shape (n,), written.
+        reports: Shape (n,), written.
         final_observations: Shape as `observations`; rows that ended are written under `AUTORESET_SAME_STEP`.
         final_successes: Shape (n,); likewise.
+        final_reports: Shape (n,); likewise.
     """
     for i in range(len(instances)):
         instance = instances[i]
         start = starts[min(i, len(starts) - 1)]
         if instance.ended and autoreset == AUTORESET_NEXT_STEP:
-            successes[i] = begin(instance, start, observations[i])
+            successes[i] = begin(instance, start, observations[i], reports[i])
             rewards[i] = 0.0
             terminations[i] = False
             truncations[i] = False
         else:
-            reward, terminated, succeeded = advance(instance, branches[i], own[i], observations[i])
+            reward, terminated, succeeded = advance(instance, branches[i], own[i], observations[i], reports[i])
             truncated = instance.elapsed >= time_limit
             instance.ended = terminated or truncated
             rewards[i] = reward
@@ -213,5 +233,6 @@ def step_batch(
             successes[i] = succeeded
             if instance.ended and autoreset == AUTORESET_SAME_STEP:
                 world_observe(instance.state, instance.configuration, final_observations[i])
+                world_report(instance.state, instance.configuration, final_reports[i])
                 final_successes[i] = succeeded
-                successes[i] = begin(instance, start, observations[i])
+                successes[i] = begin(instance, start, observations[i], reports[i])

@@ -33,11 +33,12 @@ def trace(world: World, instance: Record, branch: int, x: Vector) -> Instances:
     for name in fields.names:
         if name != "state":
             traced[name] = instance[name]
-    for name in world.state:
+    for name in world.state_dtype.names or ():
         traced["state"][name] = instance["state"][name]
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         traced = traced.view(np.recarray)
-    _step(world)(traced, branch, x, np.empty(world.observation_size, world.observation_dtype))
+    observation, reports = np.empty(world.observation_size, world.observation_dtype), np.empty(1, world.report_dtype)
+    _step(world)(traced, branch, x, observation, reports)
     states = traced["state"]["states"][0, : int(traced["state"]["count"][0])]
     seen = np.repeat(np.asarray(instance), len(states))
     for k, name in enumerate(world.state):
@@ -68,13 +69,15 @@ def _step(world: World) -> Function:
 
 
 def _traced(world: World) -> np.dtype[np.void]:
-    """A state that also shows its fields as one array, and has room for the states after sub-steps."""
-    size = len(world.state)
+    """A state that also shows its numbers as one array, and has room for those after sub-steps."""
+    state, size = world.state_dtype, len(world.state)
+    fields = state.fields or {}
+    end = -(-state.itemsize // 8) * 8
     return np.dtype(
         {
-            "names": [*world.state, "values", "count", "states"],
-            "formats": [*([np.float64] * size), (np.float64, (size,)), np.int64, (np.float64, (_MOST, size))],
-            "offsets": [*range(0, 8 * size, 8), 0, 8 * size, 8 * size + 8],
+            "names": [*fields, "values", "count", "states"],
+            "formats": [*(each[0] for each in fields.values()), (np.float64, (size,)), np.int64, (np.float64, (_MOST, size))],
+            "offsets": [*(each[1] for each in fields.values()), 0, end, end + 8],
         },
         align=True,
     )

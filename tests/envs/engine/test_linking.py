@@ -289,7 +289,8 @@ from reworld.engine.kernels import instances_of, replacements_for
 from reworld.engine.linking import compile_linked
 from reworld.worlds.cartpole import WORLD
 step = compile_linked(loops.step_single, replacements_for(WORLD), WORLD.name)
-print(step(instances_of(WORLD, 1), 1, np.empty(0), np.empty(4, np.float32))[0], sum(step.stats.cache_hits.values()))
+outcome = step(instances_of(WORLD, 1), 1, np.empty(0), np.empty(4, np.float32), np.zeros(1, np.int8))
+print(outcome[0], sum(step.stats.cache_hits.values()))
 """
 
 
