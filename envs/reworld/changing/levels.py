@@ -28,9 +28,11 @@ so do all levels.
 and by all above it.
 """
 
+import dataclasses
+import importlib
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -60,6 +62,7 @@ class Level:
         allowed: Which actions are possible in each state, bool of shape (n, U); all if left out. One that is not possible is
             masked, costs nothing and changes nothing.
         actions: Name of each action, for pictures; its number if left out.
+        names: Name of each of the V kernels, likewise.
 
     Raises:
         InvalidOption: If these do not make a Markov decision process.
@@ -72,13 +75,14 @@ class Level:
     steps: int | None = None
     allowed: Any = None
     actions: Sequence[str] = ()
+    names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         kernel, costs = _numbers("kernel", self.kernel), _numbers("costs", self.costs)
         kernel = kernel[None] if kernel.ndim == 3 else kernel
         if kernel.ndim != 4 or kernel.shape[2] != kernel.shape[3] or not kernel.size:
             raise InvalidOption(f"kernel has shape {np.shape(self.kernel)}: give kernel[v, u, i, j], of shape (V, U, n, n).")
-        _, actions, states, _ = kernel.shape
+        kernels, actions, states, _ = kernel.shape
         if costs.shape != (states, actions):
             raise InvalidOption(f"costs has shape {costs.shape}: give costs[i, u], here of shape {(states, actions)}.")
         start = np.eye(states)[0] if self.start is None else _numbers("start", self.start)
@@ -87,14 +91,13 @@ class Level:
         allowed = np.ones(costs.shape, np.bool_) if self.allowed is None else np.asarray(self.allowed)
         if allowed.shape != costs.shape or allowed.dtype != np.bool_ or not allowed.any(axis=1).all():
             raise InvalidOption(f"allowed: give bools of shape {costs.shape}, with at least one true for each state.")
-        if self.actions and len(self.actions) != actions:
-            raise InvalidOption(f"{len(self.actions)} actions are named, and there are {actions}: name each one, or none.")
         kernel = np.where(allowed.T[None, :, :, None], kernel, np.eye(states))
         _set(self, "kernel", _laws("kernel", kernel))
         _set(self, "costs", np.where(allowed, costs, 0.0))
         _set(self, "start", _laws("start", start))
         _set(self, "allowed", allowed)
-        _set(self, "actions", tuple(self.actions) or tuple(map(str, range(actions))))
+        _set(self, "actions", _named("actions", self.actions, actions))
+        _set(self, "names", _named("kernels", self.names, kernels))
         check_time(self.discount, self.steps)
 
     @classmethod
@@ -207,6 +210,33 @@ class Levels:
         """
         models = (exact_model(self.world, values) for values in self.values)
         return flat_levels(models, self.levels, self.discount, self.steps, self.persistent)
+
+
+def find_levels(levels: Levels | Callable[[], Levels] | str, **changes: Any) -> Levels:
+    """Find levels, and change some of their terms.
+
+    Args:
+        levels: Levels, or a function that makes them, or where to find one, as in ``"reworld.changing.games:cartpole_levels"``.
+        changes: Other values of their fields, such as ``persistent=True, steps=10``.
+
+    Raises:
+        InvalidOption: If there are none, or a field is unknown.
+    """
+    found: Any = levels
+    if isinstance(levels, str):
+        module, _, name = levels.partition(":")
+        try:
+            found = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise InvalidOption(f"There are no levels {levels!r}: name them as 'package.module:NAME'. ({error})") from error
+    found = found() if callable(found) else found
+    if not isinstance(found, Levels):
+        raise InvalidOption(f"{levels!r} gives a {type(found).__name__}, not reworld.changing.levels.Levels.")
+    known = [field.name for field in dataclasses.fields(Levels)]
+    for name in changes:
+        if name not in known:
+            raise InvalidOption(f"Levels have no {name!r}. {nearest(name, known)}")
+    return dataclasses.replace(found, **changes)
 
 
 def flat_levels(
@@ -448,6 +478,12 @@ def _read_configurations(world: World, configurations: Any) -> tuple[list[str], 
             raise InvalidConfiguration(f"Configuration {name!r} leaves values to chance: give one number for each parameter.")
         row[:] = low
     return names, values
+
+
+def _named(what: str, names: Sequence[str], count: int) -> tuple[str, ...]:
+    if names and len(names) != count:
+        raise InvalidOption(f"{len(names)} {what} are named, and there are {count}: name each one, or none.")
+    return tuple(names) or tuple(map(str, range(count)))
 
 
 def _set(instance: Any, name: str, value: Any) -> None:
