@@ -1,10 +1,10 @@
 """Hard Goal, with a wet ball: who pays for a steadier foot and a wider goal hits it.
 
 A kick goes astray by up to 0.15 radians, three times as much as usual; on the twenty units to a goal that is 13 wide that is
-three to either side. A keeper that comes out (four times as fast as the player runs, but poor at running into the way of a shot)
+three to either side. A keeper that comes out (four times as fast as the player, but poor at running into the way of a shot)
 leaves no time to go nearer. A change shifts the noise of kicks or the width of the goal, for better or worse, at a cost in
-proportion; the price of a single one is limited, so that a large one takes several. It acts from the next primitive step on: the
-player has to touch the ball once before it shoots.
+proportion; the price of a single one is limited, so that a large one takes several. It acts from the next primitive step on:
+the player has to touch the ball once before it shoots.
 
 - Without: shoot at once, at the post on the player's own side. Searched: every shot after 0 to 4 steps of waiting and after
   every pass on a grid, from five bins of starts, 2,000,000 episodes of random ones; of 25 passes one survives, and waiting
