@@ -170,7 +170,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     @property
     def configuration(self) -> Vector:
         """The parameters in force, float64 of shape (number of parameters,), in the order of ``world.parameters``."""
-        return self.world.configuration_of(self._instances)[0].copy()  # type: ignore[no-any-return]
+        return self._instances["configuration"]["values"][0].copy()  # type: ignore[no-any-return]
 
     @property
     def action_mask(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:

@@ -328,11 +328,11 @@ class Film:
 
     def _transition(self, before: Record, after: Record) -> Iterator[Record]:
         """What lies between two configurations, so that one sees what changes."""
-        old, new = self._world.configuration_of(before), self._world.configuration_of(after)
+        old, new = before["configuration"]["values"], after["configuration"]["values"]
         if self._mode != "rgb_array" and not np.array_equal(old, new):
             for share in np.linspace(0.0, 1.0, _TRANSITION, endpoint=False):
                 frame = after.copy()
-                self._world.configuration_of(frame)[:] = old + share * (new - old)
+                frame["configuration"]["values"][:] = old + share * (new - old)
                 yield frame
 
     def _trail(self, shot: _Shot) -> list[Any]:
@@ -363,7 +363,7 @@ class Film:
         if instance["ended"]:
             succeeded = plain(self._world, self._world.succeeded)(state, configuration)
             gained = f"{'success' if succeeded else 'failure'}    {gained}"
-        values = self._world.configuration_of(instance)
+        values = instance["configuration"]["values"]
         differing = ((self._world.parameters[k], values[k]) for k in np.flatnonzero(values != self._default))
         changed = [f"{p.name} {p.default:.4g} -> {value:.4g}" for p, value in differing]
         bill, left = self._world.bill_of(instance)

@@ -213,7 +213,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     @property
     def configuration(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """The parameters in force, float64 of shape (num_envs, number of parameters)."""
-        return np.array(self.world.configuration_of(self._instances))
+        return np.array(self._instances["configuration"]["values"])
 
     @property
     def action_mask(self) -> np.ndarray[Any, np.dtype[np.int8]]:
@@ -324,7 +324,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             instances,
             branches,
             own,
-            starts if self._configuration_varies else _AS_IT_IS,
+            starts if self._configuration_varies or self._reporting else _AS_IT_IS,
             _AUTORESET[self.autoreset_mode],
             self._time_limit,
             *outputs,
@@ -340,7 +340,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         n = self.num_envs
         observations = np.empty((n, self.world.observation_size), self.world.observation_dtype)
         # Without reports nothing is written: the same bytes will do.
-        reports = np.empty(n, self.world.report_dtype) if self._reporting else self._final_reports
+        reports = np.empty_like(self._final_reports) if self._reporting else self._final_reports
         return observations, np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_), np.empty(n, np.bool_), reports
 
     def _note_configuration(self) -> None:

@@ -92,7 +92,8 @@ class World:
         reset: ``reset(state, c, rng)`` writes an initial state under the configuration `c`, over that at the end of the
             last episode, or over zeros if a seed or a configuration was asked for.
         step: ``step(state, branch, x, c, rng) -> (reward, terminated)`` advances the state by one action, where `x`
-            begins with the parameters of the chosen branch, float64, finite, and possibly outside their bounds.
+            begins with the parameters of the chosen branch, float64, finite, and possibly outside their bounds. It leaves the
+            configuration as it is (that of a changeable world does not).
         observe: ``observe(state, c, out)`` writes the observation; that of a finite world to ``out[0]``.
         succeeded: ``succeeded(state, c)`` tells whether an episode that ends in this state is a success.
         draw: ``draw(canvas, state, c)`` paints a state on a `reworld.rendering.Canvas`, whose ``past`` holds the states
@@ -223,18 +224,6 @@ class World:
     def states(self) -> int | None:
         """How many states a finite world has; None for another one."""
         return self.observation if isinstance(self.observation, int) else None
-
-    def configuration_of(self, instances: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Look up which parameters are in force.
-
-        Args:
-            instances: Of this world, an array of any shape, or one of them: see `reworld.engine.kernels.instances_of`.
-
-        Returns:
-            A view, float64 of shape (…, number of parameters).
-        """
-        values: np.ndarray[Any, np.dtype[np.float64]] = instances["configuration"]["values"]
-        return values
 
     def bill_of(self, instance: Any) -> tuple[str, float | None]:
         """Look up what pictures say of changes.

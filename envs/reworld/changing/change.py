@@ -35,11 +35,10 @@ class ChangeableWorld(World):
     @property
     def state_dtype(self) -> np.dtype[np.void]:
         """The numbers of the base's state, and what `reworld.changing.dynamics` keeps beside them."""
-        configuration = self.base.configuration_dtype
-        records = [(name, configuration) for name in ("current", "waiting")]
+        values = (np.float64, len(self.constants["CHANGEABLE"]))
         sums = [(name, np.float64) for name in ("spent", "cost")]
-        counts = [(name, np.int64) for name in ("age", "begun", "configured", "place", "waiting_place", "nominal_place")]
-        changes = np.dtype([*records, *sums, *counts], align=True)
+        counts = [(name, np.int32) for name in ("age", "begun", "configured", "place", "waiting_place", "nominal_place")]
+        changes = np.dtype([("nominal", values), ("waiting", values), *sums, *counts], align=True)
         return np.dtype([*((name, np.float64) for name in self.state), ("changes", changes)], align=True)
 
     @property
@@ -52,11 +51,6 @@ class ChangeableWorld(World):
         """How many states the base has; None if it is not finite."""
         return self.base.states
 
-    def configuration_of(self, instances: Any) -> Reals:
-        """See `World.configuration_of`: here it is part of the state."""
-        values: Reals = instances["state"]["changes"]["current"]["values"]
-        return values
-
     def bill_of(self, instance: Any) -> tuple[str, float | None]:
         """See `World.bill_of`."""
         changes, budget = instance["state"]["changes"], self.changing.budget
@@ -67,12 +61,13 @@ class ChangeableWorld(World):
 
     def change_of(self, before: Any, after: Any) -> str:
         """See `World.change_of`."""
-        changes, old = after["state"]["changes"], before["state"]["changes"]["waiting"]["values"]
+        changes, old = after["state"]["changes"], before["state"]["changes"]["waiting"]
         cost = f", cost {changes['cost']:.3g}" if changes["cost"] else ""
         if not changes["configured"]:
             return f"failed{cost}" if cost else "not possible"
-        new = changes["waiting"]["values"]
-        texts = [f"{self.parameters[k].name} {old[k]:.4g} -> {new[k]:.4g}" for k in np.flatnonzero(new != old)]
+        new, changeable = changes["waiting"], self.constants["CHANGEABLE"]
+        differing = [(self.parameters[changeable[k]].name, old[k], new[k]) for k in np.flatnonzero(new != old)]
+        texts = [f"{name} {before:.4g} -> {after:.4g}" for name, before, after in differing]
         when = " from the next epoch on" if self.changing.takes_effect == "next_epoch" else ""
         return f"{', '.join(texts)}{when}{cost}"
 
@@ -130,8 +125,8 @@ def change(world: World, changing: Changing | SetUp | Mapping[str, Any] | str) -
         reset=dynamics.reset,
         step=dynamics.step,
         observe=dynamics.observe,
-        succeeded=dynamics.succeeded,
-        draw=dynamics.draw,
+        succeeded=base.succeeded,
+        draw=base.draw,
         frames_per_second=base.frames_per_second,
         substep=base.substep,
         policy=offer.configuring if isinstance(offer, SetUp) else None,
@@ -288,8 +283,6 @@ def _constants(base: World, changing: Changing, terms: _Terms, indexed: bool) ->
         "inner_reset": base.reset,
         "inner_step": base.step,
         "inner_observe": base.observe,
-        "inner_succeeded": base.succeeded,
-        "inner_draw": base.draw,
         "PRIMITIVES": len(base.branches),
         "CHOOSE": changing.mode == "choose",
         "SHIFT": changing.mode == "shift",
@@ -324,7 +317,7 @@ def _observation(base: World, changing: Changing, terms: _Terms) -> Observed | M
     numbered = changing.observation == "appended" and changing.mode == "choose" and not changing.observe_budget
     if isinstance(inner, int) and numbered:
         waiting = len(terms.values) if changing.takes_effect == "next_epoch" else 1
-        return inner * len(terms.values) * waiting * _phases(changing)
+        return inner * len(terms.values) * waiting * changing.phases
     chosen = [base.parameters[k] for k in terms.parameters]
     shares = tuple(map(_share, chosen, terms.low, terms.high))
     parts: dict[str, Observed] = {"observation": inner, "configuration": shares}
@@ -333,7 +326,7 @@ def _observation(base: World, changing: Changing, terms: _Terms) -> Observed | M
             replace(share, name=f"next_{share.name}", meaning=f"the same from the next epoch on: {share.meaning}")
             for share in shares
         )
-    if _phases(changing) > 1:
+    if changing.phases > 1:
         parts["epoch"] = (Quantity("epoch", 0.0, 1.0, "", "how much of the epoch has passed, as a share of it"),)
     if changing.observe_budget:
         parts["budget"] = (Quantity("budget", 0.0, 1.0, "", "how much of the budget is left, as a share of it"),)
@@ -342,11 +335,6 @@ def _observation(base: World, changing: Changing, terms: _Terms) -> Observed | M
     if isinstance(inner, int):
         parts["observation"] = (Quantity("state", 0.0, inner - 1.0, "", "number of the state"),)
     return tuple(entry for part in parts.values() if not isinstance(part, int) for entry in part)
-
-
-def _phases(changing: Changing) -> int:
-    """How many steps of an epoch can be told apart; of an episode, whether one was taken."""
-    return 2 if changing.epoch == "episode" else int(changing.epoch)
 
 
 def _share(parameter: Parameter, low: float, high: float) -> Quantity:

@@ -1,8 +1,8 @@
 """The functions of a changeable world: plain source, like that of every world, around the functions of another one.
 
-The state is that of the other world, with one more field, ``changes``: the configuration in force, the one that waits for the
-next epoch, and what has been paid. `c` is the nominal configuration. So (configuration, state) is the state of the changeable
-world, its step either acts or configures, and the engine knows nothing of it.
+(configuration, state) is the state of a changeable world: its step either acts, or writes to the configuration. The state is that
+of the other world with one more field, ``changes``: what the nominal configuration was, what waits for the next epoch, and what
+has been paid. The engine knows nothing of it.
 
 `reworld.changing.change` puts the functions of the other world, and the terms of the change, in place of the global values.
 """
@@ -49,30 +49,22 @@ def inner_observe(state: Record, c: Record, out: Any) -> None:
     raise NotImplementedError
 
 
-def inner_succeeded(state: Record, c: Record) -> bool:
-    """Stand for the world's own `World.succeeded`."""
-    raise NotImplementedError
-
-
-def inner_draw(canvas: Any, state: Record, c: Record) -> None:
-    """Stand for the world's own `World.draw`."""
-    raise NotImplementedError
-
-
 def reset(state: Record, c: Record, rng: Generator) -> None:
     """Begin with the nominal configuration, or with the one that was left behind or waits for this episode."""
     changes = state.changes
-    changes.nominal_place = _nearest(c)
-    if not changes.begun or not (SURVIVES or (NEXT_EPOCH and EPOCH == 0)):
-        _go_nominal(changes, c)
-    elif NEXT_EPOCH:
-        _begin_epoch(changes)
-        if not SURVIVES:
-            _copy(c, changes.waiting)
-            changes.waiting_place = changes.nominal_place
+    for i in range(len(CHANGEABLE)):
+        changes.nominal[i] = c.values[CHANGEABLE[i]]
+    changes.nominal_place = _nearest(c) if CHOOSE else 0
+    remembers = changes.begun != 0 and (SURVIVES or (NEXT_EPOCH and EPOCH == 0))
+    if remembers:
+        _begin_epoch(changes, c)
+    if not (remembers and SURVIVES):
+        _wait_for_nominal(changes)
+    if not remembers:
+        _begin_epoch(changes, c)
     changes.begun = 1
     changes.age, changes.spent, changes.cost, changes.configured = 0, 0.0, 0.0, 0
-    inner_reset(state, changes.current, rng)
+    inner_reset(state, c, rng)
 
 
 def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tuple[float, bool]:
@@ -83,14 +75,14 @@ def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tu
     if branch < PRIMITIVES:
         if PER_USE:
             _pay_for_use(changes, c)
-        reward, terminated = inner_step(state, branch, x, changes.current, rng)
+        reward, terminated = inner_step(state, branch, x, c, rng)
         changes.age += 1
         if changes.age == EPOCH:
             changes.age = 0
             if NEXT_EPOCH:
-                _begin_epoch(changes)
+                _begin_epoch(changes, c)
     elif CHOOSE:
-        _choose(changes, branch - PRIMITIVES, rng)
+        _choose(changes, branch - PRIMITIVES, c, rng)
     else:
         _set(changes, branch - PRIMITIVES, x, c, rng)
     if IN_REWARD:
@@ -98,15 +90,10 @@ def step(state: Record, branch: int, x: Vector, c: Record, rng: Generator) -> tu
     return reward, terminated
 
 
-def succeeded(state: Record, c: Record) -> bool:
-    """Ask the world itself."""
-    return inner_succeeded(state, state.changes.current)
-
-
 def observe(state: Record, c: Record, out: Any) -> None:
     """Show what the world itself shows, and what is to be known of the configuration."""
     changes = state.changes
-    inner_observe(state, changes.current, out)
+    inner_observe(state, c, out)
     if INDEXED:
         place = changes.place
         if NEXT_EPOCH:
@@ -117,11 +104,11 @@ def observe(state: Record, c: Record, out: Any) -> None:
     if APPENDED:
         k = INNER_SIZE
         for i in range(len(CHANGEABLE)):
-            out[k] = (changes.current.values[CHANGEABLE[i]] - LOW[i]) / (HIGH[i] - LOW[i])
+            out[k] = (c.values[CHANGEABLE[i]] - LOW[i]) / (HIGH[i] - LOW[i])
             k += 1
         if NEXT_EPOCH:
             for i in range(len(CHANGEABLE)):
-                out[k] = (changes.waiting.values[CHANGEABLE[i]] - LOW[i]) / (HIGH[i] - LOW[i])
+                out[k] = (changes.waiting[i] - LOW[i]) / (HIGH[i] - LOW[i])
                 k += 1
         if EPOCH != 1:
             out[k] = _phase(changes) / max(EPOCH, 1)
@@ -137,52 +124,45 @@ def report(state: Record, c: Record, report: Record) -> None:
     report.configured = changes.configured != 0
     report.budget_left = _budget_left(changes)
     for p in range(len(c.values)):
-        report.configuration[p] = changes.current.values[p]
+        report.configuration[p] = c.values[p]
     for branch in range(PRIMITIVES):
         report.action_mask[branch] = 1
     for k in range(len(report.action_mask) - PRIMITIVES):
-        possible = _may_choose(changes, k) if CHOOSE else _may_set(changes, k, c)
+        possible = _may_choose(changes, k) if CHOOSE else _may_set(changes, k)
         report.action_mask[PRIMITIVES + k] = possible and changes.age == 0
 
 
-def draw(canvas: Any, state: Record, c: Record) -> None:
-    """Paint the world itself in the configuration in force."""
-    inner_draw(canvas, state, state.changes.current)
-
-
-def _choose(changes: Record, k: int, rng: Generator) -> None:
+def _choose(changes: Record, k: int, c: Record, rng: Generator) -> None:
     """Move to a named configuration."""
     if changes.age != 0 or not _may_choose(changes, k) or not _paid_and_done(changes, _price_of_move(changes, k), rng):
         return
     for i in range(len(CHANGEABLE)):
-        changes.waiting.values[CHANGEABLE[i]] = VALUES[k, i]
+        changes.waiting[i] = VALUES[k, i]
     changes.waiting_place = k
     if not NEXT_EPOCH:
-        _begin_epoch(changes)
+        _begin_epoch(changes, c)
 
 
 def _set(changes: Record, k: int, x: Vector, c: Record, rng: Generator) -> None:
     """Set one parameter to a value, or shift it."""
     if changes.age != 0:
         return
-    p = CHANGEABLE[k]
-    last = changes.waiting.values[p]
-    target = x[0]
+    last, nominal, target = changes.waiting[k], changes.nominal[k], x[0]
     if SHIFT:
         most = LARGEST_SHIFT * (HIGH[k] - LOW[k])
         target = last + min(max(target, -most), most)
     target = min(max(target, LOW[k]), HIGH[k])
     # An action is float32: without this, few values could be set back to exactly what they were.
-    if abs(target - c.values[p]) <= 1.2e-7 * abs(c.values[p]):
-        target = c.values[p]
+    if abs(target - nominal) <= 1.2e-7 * abs(nominal):
+        target = nominal
     if target == last:
         return
     price = _price(changes, k, target, c)
     if price > _budget_left(changes) or not _paid_and_done(changes, price, rng):
         return
-    changes.waiting.values[p] = target
+    changes.waiting[k] = target
     if not NEXT_EPOCH:
-        changes.current.values[p] = target
+        c.values[CHANGEABLE[k]] = target
 
 
 def _paid_and_done(changes: Record, price: float, rng: Generator) -> bool:
@@ -198,29 +178,26 @@ def _paid_and_done(changes: Record, price: float, rng: Generator) -> bool:
 
 def _pay_for_use(changes: Record, c: Record) -> None:
     """Pay for a primitive step in the configuration in force, or fall back to the nominal one."""
-    rent = PRICES[changes.nominal_place, changes.place] if CHOOSE else _rent(changes.current, -1, 0.0, c)
+    rent = PRICES[changes.nominal_place, changes.place] if CHOOSE else _rent(changes, -1, 0.0, c)
     if rent > BUDGET - changes.spent:
-        _go_nominal(changes, c)
+        _wait_for_nominal(changes)
+        _begin_epoch(changes, c)
         rent = 0.0
     changes.cost = rent
     changes.spent += rent
 
 
-def _go_nominal(changes: Record, c: Record) -> None:
-    _copy(c, changes.waiting)
+def _wait_for_nominal(changes: Record) -> None:
+    for i in range(len(CHANGEABLE)):
+        changes.waiting[i] = changes.nominal[i]
     changes.waiting_place = changes.nominal_place
-    _begin_epoch(changes)
 
 
-def _begin_epoch(changes: Record) -> None:
-    """Put the configuration that waits in force; it goes on waiting for the epoch after, too."""
-    _copy(changes.waiting, changes.current)
+def _begin_epoch(changes: Record, c: Record) -> None:
+    """Put in force what waits; it goes on waiting for the epoch after, too."""
+    for i in range(len(CHANGEABLE)):
+        c.values[CHANGEABLE[i]] = changes.waiting[i]
     changes.place = changes.waiting_place
-
-
-def _copy(source: Record, target: Record) -> None:
-    for p in range(len(source.values)):
-        target.values[p] = source.values[p]
 
 
 def _nearest(configuration: Record) -> int:
@@ -254,39 +231,54 @@ def _price_of_move(changes: Record, k: int) -> float:
     return PRICES[changes.nominal_place if FROM_NOMINAL or PER_USE else changes.waiting_place, k]
 
 
-def _may_set(changes: Record, k: int, c: Record) -> bool:
+def _may_set(changes: Record, k: int) -> bool:
     """Whether there is a value that a parameter may be set to."""
-    if COST == KL and c.values[CHANGEABLE[k]] == 0.0:  # What is impossible stays so.
+    if COST == KL and changes.nominal[k] == 0.0:  # What is impossible stays so.
         return False
     if _budget_left(changes) > 0.0 or WEIGHTS[k] * SCALE == 0.0:
         return True
     # Nothing is left, but the way back may be free.
-    return (FROM_NOMINAL or PER_USE) and changes.waiting.values[CHANGEABLE[k]] != c.values[CHANGEABLE[k]]
+    return (FROM_NOMINAL or PER_USE) and changes.waiting[k] != changes.nominal[k]
 
 
 def _price(changes: Record, k: int, target: float, c: Record) -> float:
     """What it costs to set a parameter; where its use is paid for, what one step costs then."""
-    p = CHANGEABLE[k]
     if PER_USE:
-        return _rent(changes.waiting, p, target, c)
+        return _rent(changes, k, target, c)
     if COST in (KL, WASSERSTEIN):
-        if FROM_NOMINAL:
-            return WEIGHTS[k] * _row_cost(changes.waiting, p, target, c, p // ROW * ROW)
-        return WEIGHTS[k] * _row_cost(changes.waiting, p, target, changes.waiting, p // ROW * ROW)
-    return _term(k, target, c.values[p] if FROM_NOMINAL else changes.waiting.values[p])
+        return WEIGHTS[k] * _row_cost(changes, k, target, c, CHANGEABLE[k] // ROW * ROW)
+    return _term(k, target, changes.nominal[k] if FROM_NOMINAL else changes.waiting[k])
 
 
-def _rent(configuration: Record, p: int, value: float, c: Record) -> float:
-    """What one step costs, with parameter p, unless it is -1, at another value."""
+def _rent(changes: Record, k: int, target: float, c: Record) -> float:
+    """What one step costs, with the k-th parameter at another value; with -1, in the configuration in force."""
     rent = 0.0
     if COST in (KL, WASSERSTEIN):
         for start in range(0, len(c.values), ROW):
-            rent += _row_cost(configuration, p, value, c, start)
+            rent += _row_cost(changes, k, target, c, start)
         return rent
     for i in range(len(CHANGEABLE)):
-        now = value if CHANGEABLE[i] == p else configuration.values[CHANGEABLE[i]]
-        rent += _term(i, now, c.values[CHANGEABLE[i]])
+        now = c.values[CHANGEABLE[i]] if k == -1 else target if i == k else changes.waiting[i]
+        rent += _term(i, now, changes.nominal[i])
     return rent
+
+
+def _value(changes: Record, p: int, k: int, target: float, c: Record) -> float:
+    """Parameter p as it would be with the k-th changeable one at another value; with -1, as it is in force."""
+    if k == -1:
+        return c.values[p]
+    for i in range(len(CHANGEABLE)):
+        if CHANGEABLE[i] == p:
+            return target if i == k else changes.waiting[i]
+    return c.values[p]
+
+
+def _reference(changes: Record, p: int, c: Record) -> float:
+    """Parameter p in the configuration that the cost is measured from."""
+    for i in range(len(CHANGEABLE)):
+        if CHANGEABLE[i] == p:
+            return changes.nominal[i] if FROM_NOMINAL or PER_USE else changes.waiting[i]
+    return c.values[p]
 
 
 def _term(k: int, value: float, reference: float) -> float:
@@ -299,17 +291,16 @@ def _term(k: int, value: float, reference: float) -> float:
     return WEIGHTS[k] * SCALE * distance
 
 
-def _row_cost(configuration: Record, p: int, value: float, reference: Record, start: int) -> float:
-    """How far a row of a kernel, with one weight at another value, is from the same row of another configuration."""
+def _row_cost(changes: Record, k: int, target: float, c: Record, start: int) -> float:
+    """How far a row of the kernel, with the k-th parameter at another value (see `_rent`), is from what it is measured from."""
     total = old_total = 0.0
     for t in range(start, start + ROW):
-        total += value if t == p else configuration.values[t]
-        old_total += reference.values[t]
+        total += _value(changes, t, k, target, c)
+        old_total += _reference(changes, t, c)
     cost = moved = 0.0
     for t in range(start, start + ROW):
-        weight = value if t == p else configuration.values[t]
-        new = weight / total if total > 0.0 else 1.0 / ROW
-        old = reference.values[t] / old_total if old_total > 0.0 else 1.0 / ROW
+        new = _value(changes, t, k, target, c) / total if total > 0.0 else 1.0 / ROW
+        old = _reference(changes, t, c) / old_total if old_total > 0.0 else 1.0 / ROW
         if COST == KL:
             if new > 0.0:
                 cost += new * math.log(new / old) if old > 0.0 else math.inf

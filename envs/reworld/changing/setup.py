@@ -140,6 +140,11 @@ class Changing:
         elif not self.parameters or isinstance(self.parameters, str):
             raise InvalidOption(f"parameters={self.parameters!r}: name at least one to change, as in parameters=('gravity',).")
 
+    @property
+    def phases(self) -> int:
+        """How many steps of an epoch can be told apart; of an episode, whether one was taken."""
+        return 2 if self.epoch == "episode" else int(self.epoch)
+
     def _check_configurations(self) -> None:
         if self.parameters:
             raise InvalidOption("With mode='choose' the configurations say what is changed: leave out parameters.")
