@@ -25,6 +25,20 @@ _TABLE: tuple[tuple[str, str, int | None, float | None], ...] = (
     ("reworld/Tabular-v0", "reworld.worlds.tabular:tabular", 100, None),
 )
 
+# The recommended model-changing set-up of each world, in `reworld.changing.recommended`: registered as its Configurable twin.
+_SET_UPS = {
+    "reworld/Platform-v0": "platform",
+    "reworld/Goal-v1": "goal",
+    "reworld/HardGoal-v1": "hard_goal",
+    "reworld/CatchPoint-v1": "catch_point",
+    "reworld/HardMove-v0": "hard_move",
+    "reworld/Moving-v1": "moving",
+    "reworld/Sliding-v1": "sliding",
+    "reworld/CartPole-v0": "cartpole",
+    "reworld/BlockWorld-v0": "block_world",
+    "reworld/Tabular-v0": "tabular",
+}
+
 
 def register(
     id: str,
@@ -61,5 +75,8 @@ def register_all() -> None:
     """Register every world of reworld."""
     # A published benchmark is not out of date because a version with its faults mended stands beside it.
     warnings.filterwarnings("ignore", r".*reworld/\w+-v\d+ is out of date", DeprecationWarning)
-    for row in _TABLE:
-        register(*row)
+    for id, world, time_limit, threshold in _TABLE:
+        register(id, world, time_limit, threshold)
+        if id in _SET_UPS:
+            set_up = f"reworld.changing.recommended.{_SET_UPS[id]}:SET_UP"
+            register(id.replace("/", "/Configurable"), world, time_limit, changing=set_up)

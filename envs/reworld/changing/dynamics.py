@@ -1,8 +1,8 @@
 """The functions of a changeable world: plain source, like that of every world, around the functions of another one.
 
-(configuration, state) is the state of a changeable world: its step either acts, or writes to the configuration. The state is that
-of the other world with one more field, ``changes``: what the nominal configuration was, what waits for the next epoch, and what
-has been paid. The engine knows nothing of it.
+(configuration, state) is the state of a changeable world: its step either acts, or writes to the configuration. The state is
+that of the other world with one more field, ``changes``: what the nominal configuration was, what waits for the next epoch, and
+what has been paid. The engine knows nothing of it.
 
 `reworld.changing.change` puts the functions of the other world, and the terms of the change, in place of the global values.
 """

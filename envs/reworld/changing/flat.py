@@ -1,5 +1,6 @@
 """Flat: a problem of many parts as one Markov decision process, in sparse arrays that any solver can read."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -156,15 +157,15 @@ class _Writer:
             reward = float(self._expected[now, s, a] - self._charge * rent)
             yield a, reward, self._number(waiting, now_after, phase_after, ends), self._discount * law[ends]
         decided = waiting if self._later else now
-        for k in np.flatnonzero(self._moves[decided]) if phase == 0 else ():
+        for k in np.flatnonzero(self._moves[decided]).tolist() if phase == 0 else ():
             price = float(self._prices[0 if self._from_nominal else decided, k])
-            if price > self._budget or price == np.inf:
+            if price > self._budget or price == math.inf:
                 continue
             chances = {(waiting, now): self._failure}
             chances[(k, now) if self._later else (waiting, k)] = 1.0 - self._failure
             ends = np.array([self._number(*place, phase, s) for place, share in chances.items() if share > 0.0])
             shares = np.array([share for share in chances.values() if share > 0.0])
-            yield self._primitives + int(k), 0.0 if self._per_use else -self._charge * price, ends, self._discount * shares
+            yield self._primitives + k, 0.0 if self._per_use else -self._charge * price, ends, self._discount * shares
 
     def _number(self, waiting: int, now: int, phase: int, state: Any) -> Any:
         _, named, phases, states = self._shape

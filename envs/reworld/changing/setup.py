@@ -193,7 +193,8 @@ def read_changing(changing: Changing | SetUp | Mapping[str, Any] | str) -> Chang
         except (ImportError, AttributeError, ValueError) as error:
             raise InvalidOption(f"There is no set-up {changing!r}: name it as 'package.module:NAME'. ({error})") from error
     if isinstance(changing, Mapping):
-        return _read(Changing, changing)
+        offer: Changing = _read(Changing, changing)
+        return offer
     if not isinstance(changing, Changing | SetUp):
         raise InvalidOption(f"changing={changing!r}: give a reworld.changing.Changing, or its fields as a dictionary.")
     return changing

@@ -1,5 +1,6 @@
 """What lies between two steps: a world is linked so that each of its sub-steps leaves its state behind."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -71,7 +72,7 @@ def _step(world: World) -> Function:
 def _traced(world: World) -> np.dtype[np.void]:
     """A state that also shows its numbers as one array, and has room for those after sub-steps."""
     state, size = world.state_dtype, len(world.state)
-    fields = state.fields or {}
+    fields: Mapping[str, Any] = state.fields or {}
     end = -(-state.itemsize // 8) * 8
     return np.dtype(
         {
