@@ -66,6 +66,7 @@ class Evaluation:
         success_rate: Share of the episodes that were a success.
         returns: Undiscounted return of every episode, in the order of their seeds.
         successes: Whether each was a success.
+        costs: What was paid in each for changing the world.
     """
 
     mean: float
@@ -74,6 +75,7 @@ class Evaluation:
     success_rate: float
     returns: tuple[float, ...]
     successes: tuple[bool, ...]
+    costs: tuple[float, ...]
 
 
 def make_batch(environment: str, num_envs: int, **arguments: Any) -> WorldVectorEnv:
@@ -109,17 +111,20 @@ def evaluate(agent: Agent, batch: WorldVectorEnv, seed: int = EVALUATION_SEED) -
         seed: Environment i plays the episode with seed ``seed + i``.
     """
     observations, _ = batch.reset(seed=seed)
-    returns = np.zeros(batch.num_envs)
+    returns, costs = np.zeros(batch.num_envs), np.zeros(batch.num_envs)
     successes = np.zeros(batch.num_envs, np.bool_)
     playing = np.ones(batch.num_envs, np.bool_)
     while playing.any():
         observations, rewards, terminations, truncations, info = batch.step(agent.act(observations))
         returns[playing] += rewards[playing]
         ending = playing & (terminations | truncations)
+        going_on = playing & ~ending
+        costs[going_on] += info["cost"][going_on]
         if ending.any():
             successes[ending] = info["final_info"]["success"][ending]
-            playing &= ~ending
-    return _summary(returns, successes)
+            costs[ending] += info["final_info"]["cost"][ending]
+        playing = going_on
+    return _summary(returns, successes, costs)
 
 
 def evaluate_policy(policy: Callable[[Any], Any], env: Any, episodes: int, seed: int = EVALUATION_SEED) -> Evaluation:
@@ -131,19 +136,20 @@ def evaluate_policy(policy: Callable[[Any], Any], env: Any, episodes: int, seed:
         episodes: How many, at least 2.
         seed: Of the first; the i-th has ``seed + i``.
     """
-    returns, successes = np.zeros(episodes), np.zeros(episodes, np.bool_)
+    returns, successes, costs = np.zeros(episodes), np.zeros(episodes, np.bool_), np.zeros(episodes)
     for i in range(episodes):
         observation, info = env.reset(seed=seed + i)
         ended = False
         while not ended:
             observation, reward, terminated, truncated, info = env.step(policy(observation))
             returns[i] += reward
+            costs[i] += info["cost"]
             ended = terminated or truncated
         successes[i] = info["success"]
-    return _summary(returns, successes)
+    return _summary(returns, successes, costs)
 
 
-def _summary(returns: Array, successes: Array) -> Evaluation:
+def _summary(returns: Array, successes: Array, costs: Array) -> Evaluation:
     low, high = mean_interval(returns)
     return Evaluation(
         mean=float(returns.mean()),
@@ -152,6 +158,7 @@ def _summary(returns: Array, successes: Array) -> Evaluation:
         success_rate=float(successes.mean()),
         returns=tuple(returns.tolist()),
         successes=tuple(successes.tolist()),
+        costs=tuple(costs.tolist()),
     )
 
 

@@ -11,12 +11,14 @@ from reworld.world import Branch, Parameter, Quantity, World
 
 if TYPE_CHECKING:
     from reworld.catalogue import list_worlds
+    from reworld.changing.reference import reference
     from reworld.keyboard import play
 
-__all__ = ["Branch", "Parameter", "Quantity", "World", "list_worlds", "play", "register"]
+__all__ = ["Branch", "Parameter", "Quantity", "World", "list_worlds", "play", "reference", "register"]
 __version__ = "0.1.0"
 
-_LATER = {"list_worlds": "reworld.catalogue", "play": "reworld.keyboard"}  # They load the compiler, when first used.
+# They load the compiler, when first used.
+_LATER = {"list_worlds": "reworld.catalogue", "play": "reworld.keyboard", "reference": "reworld.changing.reference"}
 
 
 def __getattr__(name: str) -> Any:

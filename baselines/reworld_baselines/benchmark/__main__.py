@@ -1,17 +1,19 @@
-"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed`` or ``references``."""
+"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed``, ``references`` or ``changing``."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
-from reworld_baselines.benchmark import references, speed
+from reworld_baselines.benchmark import changing, references, speed
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    tyro.extras.subcommand_cli_from_dict({"speed": _speed, "references": _references}, description=__doc__)
+    commands: dict[str, Callable[..., None]] = {"speed": _speed, "references": _references, "changing": _changing}
+    tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
 
 
 def _speed(seconds: float = 1.0, rounds: int = 5, output: Path = Path("runs/speed.json"), peers: Path | None = None) -> None:
@@ -36,6 +38,24 @@ def _references(episodes: int = 10_000, output: Path = Path("runs/references.jso
         workers: Number of processes.
     """
     Console().print(Markdown(references.to_markdown(references.measure(episodes, output, only, workers))))
+
+
+def _changing(
+    episodes: int = 10_000, output: Path = changing.PACKAGED, page: Path | None = None, only: str = "", workers: int = 1
+) -> None:
+    """What the best known policies with and without model-changing actions reach in every recommended set-up.
+
+    Args:
+        episodes: How many, the same ones for all.
+        output: Where to store the result, as JSON; by default where `reworld.reference` reads it.
+        page: Where to write the table, if anywhere.
+        only: Measure only worlds whose id contains this.
+        workers: Number of processes.
+    """
+    text = changing.to_markdown(changing.measure(episodes, output, workers, only))
+    if page:
+        page.write_text(text)
+    Console().print(Markdown(text))
 
 
 if __name__ == "__main__":

@@ -31,7 +31,11 @@ def measure(episodes: int, output: Path, only: str = "", workers: int = 1) -> di
     Returns:
         What was stored: for every world and agent the mean return with its 95 % bootstrap interval, and the success rate.
     """
-    ids = [id for id in gymnasium.registry if id.startswith("reworld/") and only in id]
+    ids = [
+        id
+        for id, spec in gymnasium.registry.items()
+        if id.startswith("reworld/") and only in id and "changing" not in spec.kwargs
+    ]
     members = [(id, arguments, episodes) for id in ids for arguments in MEMBERS.get(id, ({},))]
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         played = track(pool.imap(_play, members), description="playing", total=len(members))
