@@ -37,12 +37,13 @@ def cartpole_levels() -> Levels:
 def river_swim_levels() -> Levels:
     """Make RiverSwim with a dam, of three levels: level 1 tames the river, and level 2 gives its crew a machine.
 
-    The river is wild (as published), calm or still. To change it by one of these costs 2000, and succeeds once in five times by
-    hand, nine times in ten by machine. A machine costs 20000, and breaks down three times in ten if it is not mended for 2000.
+    The river is wild (as published), calm or still. To change it by one of these costs 20000, and succeeds once in five times
+    by hand, nine times in ten by machine. A machine costs 150000, and breaks down three times in ten if it is not serviced for
+    40000.
     """
     currents = {"wild": (0.1, 0.6, 0.3), "calm": (0.05, 0.45, 0.5), "still": (0.0, 0.2, 0.8)}
     moves = {"wild": ["calm"], "calm": ["wild", "still"], "still": ["calm"]}
-    by_hand, by_machine = (Level.graph(moves, price=2000.0, success=success, discount=0.9) for success in (0.2, 0.9))
+    by_hand, by_machine = (Level.graph(moves, price=20_000.0, success=success, discount=0.9) for success in (0.2, 0.9))
     return Levels(
         world=tabular(),
         configurations={name: _river(*current) for name, current in currents.items()},
@@ -52,9 +53,9 @@ def river_swim_levels() -> Levels:
             ),
             Level(
                 kernel=np.array([[[1.0, 0.0], [0.3, 0.7]], [[0.05, 0.95], [0.05, 0.95]]]),
-                costs=np.array([[0.0, 20_000.0], [0.0, 2_000.0]]),
+                costs=np.array([[0.0, 150_000.0], [0.0, 40_000.0]]),
                 discount=0.8,
-                actions=("use what there is", "buy or mend"),
+                actions=("use what there is", "buy or service"),
             ),
         ],
         discount=0.95,

@@ -314,7 +314,10 @@ class _Sparse:
         self.terminal: list[bool] = model.terminal.tolist()
         self.rewards: list[list[float]] = model.expected_rewards.tolist()
         self.start = _support(model.start)
-        self.following = [[_support(law) for law in laws] for laws in model.kernel]
+        self.following: list[list[_Entries]] = [[[] for _ in laws] for laws in model.kernel]
+        possible = np.nonzero(model.kernel)
+        for s, a, following, p in zip(*map(np.ndarray.tolist, (*possible, model.kernel[possible])), strict=True):
+            self.following[s][a].append((following, p))
 
 
 class _Layout:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from reworld.rendering import AGENT, FAINT, INK, PAPER, WOOD, Canvas, Color, Picture, open_display
+from reworld.rendering import AGENT, FAINT, INK, PAPER, WOOD, Canvas, Color, Picture, import_pygame, open_display
 
 _HEIGHT = 40  # Of a row, in pixels.
 _LEFT, _RIGHT = 74.0, 158.0  # Widths of what stands beside the choices.
@@ -65,6 +65,10 @@ class Strip:
             self._paint(canvas, row, float(k * _HEIGHT))
         return canvas.picture()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this process."""
+        return {**vars(self), "_canvas": None}
+
     def _paint(self, canvas: Canvas, row: Row, bottom: float) -> None:
         middle, width = bottom + 0.5 * _HEIGHT, float(self._width)
         if row.due:
@@ -112,10 +116,10 @@ class Window:
     """
 
     def __init__(self, title: str, frames_per_second: int) -> None:
-        self._pygame = open_display()
+        open_display()
         self._title, self._rate = title, frames_per_second
         self._surface: Any = None
-        self._clock = self._pygame.time.Clock()
+        self._clock: Any = None
 
     def show(self, picture: Picture) -> None:
         """Show a picture until it is time for the next one.
@@ -123,16 +127,22 @@ class Window:
         Args:
             picture: uint8 of shape (height, width, 3).
         """
+        pygame = import_pygame()
         if self._surface is None:
-            self._surface = self._pygame.display.set_mode(picture.shape[1::-1])
-            self._pygame.display.set_caption(self._title)
-        self._pygame.surfarray.blit_array(self._surface, np.transpose(picture, (1, 0, 2)))
-        self._pygame.event.pump()
-        self._pygame.display.flip()
+            self._surface = pygame.display.set_mode(picture.shape[1::-1])
+            pygame.display.set_caption(self._title)
+            self._clock = pygame.time.Clock()
+        pygame.surfarray.blit_array(self._surface, np.transpose(picture, (1, 0, 2)))
+        pygame.event.pump()
+        pygame.display.flip()
         self._clock.tick(self._rate)
 
     def close(self) -> None:
         """Close the window."""
         if self._surface is not None:
-            self._pygame.display.quit()
+            import_pygame().display.quit()
             self._surface = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what belongs to this process."""
+        return {**vars(self), "_surface": None, "_clock": None}

@@ -44,7 +44,7 @@ class Play:
         self.depth = len(levels.levels) + 1
         if render_mode not in {None, "rgb_array", "human"}:
             raise InvalidOption(f"render_mode={render_mode!r} is unknown: give 'rgb_array', 'human' or None.")
-        self.env = WorldEnv(levels.world, render_mode=render_mode and "rgb_array")
+        self.env = _World(levels.world, render_mode=render_mode and "rgb_array")
         self._values = levels.values
         self.observation_spaces = [self._world_space(), *(spaces.Discrete(k.own_kernels * k.states) for k in levels.levels)]
         self.action_spaces = [self.env.action_space, *(spaces.Discrete(len(level.actions)) for level in levels.levels)]
@@ -235,21 +235,14 @@ class Play:
 
     def _configure(self) -> None:
         """Bring the configuration into force: in a new episode by a reset, else where the world stands."""
-        if not self._under_way:
+        if self._under_way:
+            self._observation, self.info = self.env.change(self._values[self.kernels[0]])
+        else:
             self._reset_world()
-            return
-        state = self.env.get_state()
-        state["configuration"]["values"] = self._configuration
-        self._observation, self.info = self.env.set_state(state)
 
     def _reset_world(self) -> None:
-        self._observation, self.info = self.env.reset(seed=self._seed, options={"configuration": self._configuration})
+        self._observation, self.info = self.env.begin(self._seed, self._values[self.kernels[0]])
         self._seen = True
-
-    @property
-    def _configuration(self) -> Vector:
-        values: Vector = self._values[self.kernels[0]]
-        return values
 
     def _draw_start(self, level: int) -> None:
         self.kernels[level - 1] = self._draw(self.levels.levels[level - 1].start)
@@ -272,3 +265,18 @@ class Play:
             )
         marks = np.zeros(count, np.float32)
         return spaces.Box(np.concatenate([own.low, marks]), np.concatenate([own.high, marks + 1.0]), dtype=np.float32)
+
+
+class _World(WorldEnv):
+    """A world whose configurations were checked when the levels were made: to check them at each reset would cost more."""
+
+    def begin(self, seed: int, configuration: Vector) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode in a configuration."""
+        self._starts = np.ascontiguousarray(np.stack([configuration, configuration])[None])
+        return self.reset(seed=seed)
+
+    def change(self, configuration: Vector) -> tuple[Any, dict[str, Any]]:
+        """Go on in a configuration."""
+        state = self.get_state()
+        state["configuration"]["values"] = configuration
+        return self.set_state(state)
