@@ -1,16 +1,16 @@
-"""CartPole, in a gale: gusts of half as much force again as a push throw the pole over, unless it is rebuilt.
+"""CartPole, in a gale: its gusts, half as strong again as a push, throw the pole over unless it is rebuilt.
 
-Wind of 15 N, drawn anew in every step, has the last word over pushes of 10 N. Two things help: a pole twice as long, which leans
-more slowly, and then ballast, some friction and a windbreak. Or so it seems from the far end: there are two ways there, and one
-begins with a gravity under which the pole falls sooner than before. Every move costs 40, of the 500 that an episode may return,
-and one in ten fails and is paid all the same. (The configurations, their graph and its failures are those of reworld's own
-instance of the four hand-made settings that "Learn to Change the World", arXiv 2510.15056, has for CartPole.)
+Wind of 15 N, drawn anew in every step, blows against pushes of 10 N. A pole twice as long leans more slowly; and whoever has
+one, or has got used to twice the gravity, may give it ballast, friction and a windbreak. So two ways lead to where the pole
+hardly ever falls. Both are two moves long, and one begins by making things worse. Every move costs 40 of the 500 that an
+episode may return, and one in ten fails, and is paid all the same. (The configurations, their graph and its failures are those
+of reworld's own instance of the four settings of CartPole in "Learn to Change the World", arXiv 2510.15056.)
 
-- Without: push to where a weighted sum of position, lean and their speeds points, the weights by the cross-entropy method:
-  176.7. On a track without ends the lean and its speed are a Markov chain of their own, and value iteration on a grid of
-  801 x 321 tells that nobody gets more than 184.1.
-- With: move twice at once, and balance: 408.8. The same value iteration, over all four configurations, with moves whenever they
-  pay, tells that nobody gets more than 408.9: to wait until the pole is about to fall does not pay.
+- Without: push to where a weighted sum of position, lean and their speeds points, the weights by the cross-entropy method: 177.
+  Without the ends of the track the lean and its speed are a Markov chain of their own, and value iteration on a grid of
+  801 x 321 tells that nobody gets more than 184.
+- With: move twice at once, and balance: 408.8. The same value iteration over all four configurations, where moves are made
+  whenever they pay, tells that nobody gets more than 408.9: it does not pay to wait until the pole is about to fall.
 """
 
 from typing import Any

@@ -53,7 +53,7 @@ def without(observation: Any) -> tuple[int, tuple[float, ...]]:
 
 def configuring(observation: Any) -> tuple[int, tuple[float, ...]]:
     """Throw stones into the upper half of the river, and swim against the current."""
-    # The observation numbers (stones under way or there already, stones there, steps of the epoch, state): the last varies first.
+    # It numbers stones under way or there, stones there, steps of the epoch, and states: the last are the first to vary.
     under_way = observation // (6 * 20 * len(CHANGING.configurations))
     return (_STONES_FROM_3 if under_way == 0 else _AGAINST_THE_CURRENT), ()
 

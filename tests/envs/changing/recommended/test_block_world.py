@@ -74,7 +74,9 @@ def start() -> int:
 
 
 @pytest.mark.parametrize(
-    ("policy", "levels", "value"), [(SET_UP.without, 1, 0.2109), (SET_UP.configuring, 6, 0.5719)], ids=["without", "configuring"]
+    ("policy", "levels", "value"),
+    [(SET_UP.without, 1, 0.2109), (SET_UP.configuring, 6, 0.5719)],
+    ids=["without", "configuring"],
 )
 def test_nobody_does_better(policy: Any, levels: int, value: float) -> None:
     assert optimum(levels) == pytest.approx(value, abs=5e-5)

@@ -119,16 +119,16 @@ def act(worth: Array, c: tuple[float, ...], gusts: Array, weights: Array) -> Arr
             most = 0.0
             for direction in (-1.0, 1.0):
                 mean = 0.0
-                for gust, weight in zip(gusts, weights):
-                    push = (direction * force + wind * gust + moment * SPEED[j] ** 2 * sine) / mass
+                for n in range(len(gusts)):
+                    push = (direction * force + wind * gusts[n] + moment * SPEED[j] ** 2 * sine) / mass
                     bend = (gravity * sine - cosine * push) / (half_length * (4.0 / 3.0 - pole_mass * cosine**2 / mass))
                     column = (SPEED[j] + time_step * bend - SPEED[0]) / (SPEED[1] - SPEED[0])
                     column = min(max(column, 0.0), len(SPEED) - 1.0)
-                    n = min(int(column), len(SPEED) - 2)
-                    column -= n
-                    low = (1.0 - column) * worth[k, n] + column * worth[k, n + 1]
-                    high = (1.0 - column) * worth[k + 1, n] + column * worth[k + 1, n + 1]
-                    mean += weight * ((1.0 - row) * low + row * high)
+                    m = min(int(column), len(SPEED) - 2)
+                    column -= m
+                    low = (1.0 - column) * worth[k, m] + column * worth[k, m + 1]
+                    high = (1.0 - column) * worth[k + 1, m] + column * worth[k + 1, m + 1]
+                    mean += weights[n] * ((1.0 - row) * low + row * high)
                 most = max(most, mean)
             best[i, j] += most
     return best

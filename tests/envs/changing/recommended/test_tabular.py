@@ -52,7 +52,9 @@ def best(may_configure: bool) -> Array:
     worth = np.zeros((count, count, EPOCH, 6))
     for _ in range(STEPS):
         # After the last step of an epoch what was under way is there.
-        following = np.concatenate([worth[:, :, 1:], np.broadcast_to(worth[same, same, 0], (count, count, 6))[:, :, None]], axis=2)
+        following = np.concatenate(
+            [worth[:, :, 1:], np.broadcast_to(worth[same, same, 0], (count, count, 6))[:, :, None]], axis=2
+        )
         acted = (rewards[:, None, None] + np.einsum("csat,cwpt->cwpsa", kernels, following)).max(axis=-1)
         # Stones under way are at most replaced: the price is that of the river as it then will be.
         thrown = worth[:, None, :, 0] - prices()[:count, :count, None]
