@@ -235,8 +235,6 @@ def _kernel_prices(base: World, changing: Changing, terms: _Terms) -> Reals:
         raise InvalidOption(
             f"The cost {changing.cost.kind!r} compares transition kernels, and {base.name} has none: choose another cost."
         )
-    if changing.cost.weights:
-        raise InvalidOption(f"The cost {changing.cost.kind!r} of a named configuration has no weights: leave them out.")
     configurations = np.repeat(base.default_configuration[None], len(terms.values), axis=0)
     configurations[:, terms.parameters] = terms.values
     kernels = [exact_model(base, configuration).kernel for configuration in configurations]
@@ -255,6 +253,8 @@ def _check_weights(base: World, changing: Changing, terms: _Terms) -> None:
     for name in changing.cost.weights:
         if name not in known:
             raise InvalidOption(f"The cost has a weight for {name!r}, which cannot be changed. {nearest(name, known)}")
+    if changing.cost.weights and changing.cost.kind in {"kl", "wasserstein"}:
+        raise InvalidOption(f"The cost {changing.cost.kind!r} compares whole rows of a kernel: leave out its weights.")
     states = base.observation
     rows = isinstance(states, int) and len(base.parameters) == states * states * len(base.branches)
     if changing.mode != "choose" and changing.cost.kind in {"kl", "wasserstein"} and not rows:

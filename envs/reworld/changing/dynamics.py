@@ -145,20 +145,22 @@ def _choose(changes: Record, k: int, c: Record, rng: Generator) -> None:
 
 def _set(changes: Record, k: int, x: Vector, c: Record, rng: Generator) -> None:
     """Set one parameter to a value, or shift it."""
-    if changes.age != 0:
+    if changes.age != 0 or not _may_set(changes, k):
         return
-    last, nominal, target = changes.waiting[k], changes.nominal[k], x[0]
+    last, nominal, target, low, high = changes.waiting[k], changes.nominal[k], x[0], LOW[k], HIGH[k]
     if SHIFT:
-        most = LARGEST_SHIFT * (HIGH[k] - LOW[k])
+        most = LARGEST_SHIFT * (high - low)
         target = last + min(max(target, -most), most)
-    target = min(max(target, LOW[k]), HIGH[k])
+        # An episode may begin outside of the range: it is a shift towards the range that leads back, not every one.
+        low, high = min(low, last), max(high, last)
+    target = min(max(target, low), high)
     # An action is float32: without this, few values could be set back to exactly what they were.
     if abs(target - nominal) <= 1.2e-7 * abs(nominal):
         target = nominal
     if target == last:
         return
     price = _price(changes, k, target, c)
-    if price > _budget_left(changes) or not _paid_and_done(changes, price, rng):
+    if not _affordable(changes, price) or not _paid_and_done(changes, price, rng):
         return
     changes.waiting[k] = target
     if not NEXT_EPOCH:
@@ -216,6 +218,10 @@ def _budget_left(changes: Record) -> float:
     return BUDGET if PER_CHANGE else BUDGET - changes.spent
 
 
+def _affordable(changes: Record, price: float) -> bool:
+    return price <= _budget_left(changes) and price < math.inf
+
+
 def _phase(changes: Record) -> int:
     """How many steps of the epoch have passed; of an episode, whether any."""
     return changes.age if EPOCH > 0 else min(changes.age, 1)
@@ -223,7 +229,7 @@ def _phase(changes: Record) -> int:
 
 def _may_choose(changes: Record, k: int) -> bool:
     """Whether there is a move to a named configuration, that changes something and can be paid for."""
-    return MOVES[changes.waiting_place, k] and _price_of_move(changes, k) <= _budget_left(changes)
+    return MOVES[changes.waiting_place, k] and _affordable(changes, _price_of_move(changes, k))
 
 
 def _price_of_move(changes: Record, k: int) -> float:
@@ -233,7 +239,8 @@ def _price_of_move(changes: Record, k: int) -> float:
 
 def _may_set(changes: Record, k: int) -> bool:
     """Whether there is a value that a parameter may be set to."""
-    if COST == KL and changes.nominal[k] == 0.0:  # What is impossible stays so.
+    reference = changes.nominal[k] if FROM_NOMINAL or PER_USE else changes.waiting[k]
+    if COST == KL and reference == 0.0:  # What is impossible stays so.
         return False
     if _budget_left(changes) > 0.0 or WEIGHTS[k] * SCALE == 0.0:
         return True
@@ -246,7 +253,7 @@ def _price(changes: Record, k: int, target: float, c: Record) -> float:
     if PER_USE:
         return _rent(changes, k, target, c)
     if COST in (KL, WASSERSTEIN):
-        return WEIGHTS[k] * _row_cost(changes, k, target, c, CHANGEABLE[k] // ROW * ROW)
+        return _row_cost(changes, k, target, c, CHANGEABLE[k] // ROW * ROW)
     return _term(k, target, changes.nominal[k] if FROM_NOMINAL else changes.waiting[k])
 
 

@@ -120,6 +120,8 @@ class Changing:
         _one_of("observation", self.observation, ("hidden", "appended", "dict"))
         if isinstance(self.cost, Mapping):
             object.__setattr__(self, "cost", _read(Cost, self.cost))
+        if not isinstance(self.cost, Cost):
+            raise InvalidOption(f"cost={self.cost!r}: give a reworld.changing.Cost, or its fields as a dictionary.")
         if self.epoch != "episode" and (not isinstance(self.epoch, int) or self.epoch < 1):
             raise InvalidOption(f"epoch={self.epoch!r}: give a number of primitive steps, at least 1, or 'episode'.")
         if not 0.0 < self.largest_shift <= 1.0:
