@@ -53,7 +53,7 @@ def compose_action(world: World, branch: int, x: tuple[float, ...]) -> Any:
     Args:
         world: Whose action.
         branch: The discrete choice.
-        x: The parameters of that branch; those of the others are 0.
+        x: The parameters of that branch; those of the others are 0, or as near to it as they may be.
 
     Returns:
         ``(branch, parameters)``, with one float32 array for each branch; or just the branch if the world has no parameters.
@@ -66,6 +66,6 @@ def compose_action(world: World, branch: int, x: tuple[float, ...]) -> Any:
         raise InvalidOption(f"{world.name}'s {world.branches[branch].name} takes the parameters {names}, not {x!r}.")
     if not any(each.parameters for each in world.branches):
         return branch
-    own = [np.zeros(len(each.parameters), np.float32) for each in world.branches]
+    own = [np.array([min(max(0.0, p.low), p.high) for p in each.parameters], np.float32) for each in world.branches]
     own[branch][:] = x
     return branch, tuple(own)
