@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,9 @@ class ChangeableWorld(World):
         return np.dtype([*((name, np.float64) for name in self.state), ("changes", changes)], align=True)
 
     @property
-    def configuring_branches(self) -> int:
-        """How many of the branches, the last ones, change the configuration."""
-        return len(self.branches) - len(self.base.branches)
+    def own_branches(self) -> int:
+        """See `World.own_branches`."""
+        return len(self.base.branches)
 
     @property
     def states(self) -> int | None:
@@ -155,7 +156,7 @@ def _with_nominal(world: World, changing: Changing) -> tuple[Parameter, ...]:
     for values in (nominal, *changing.configurations.values()):
         for name, value in values.items():
             parameter = _find(world, known, name)
-            if not parameter.low <= value <= parameter.high:
+            if not _between(parameter.low, value, parameter.high):
                 raise InvalidConfiguration(
                     f"{name}={value!r} is outside [{parameter.low:g}, {parameter.high:g}] {parameter.unit}".rstrip()
                     + f", the range of this parameter of {world.name}."
@@ -169,6 +170,10 @@ def _find(world: World, known: Mapping[str, Parameter], name: str) -> Parameter:
     return known[name]
 
 
+def _between(low: float, value: Any, high: float) -> bool:
+    return isinstance(value, Real) and low <= float(value) <= high
+
+
 def _ranges(base: World, changing: Changing) -> _Terms:
     known = {parameter.name: parameter for parameter in base.parameters}
     indices, lows, highs = [], [], []
@@ -176,8 +181,9 @@ def _ranges(base: World, changing: Changing) -> _Terms:
         parameter = _find(base, known, name)
         low, high = parameter.low, parameter.high
         if isinstance(changing.parameters, Mapping):
-            given: Sequence[float] = changing.parameters[name]
-            if not (len(given) == 2 and parameter.low <= given[0] < given[1] <= parameter.high):
+            given = changing.parameters[name]
+            pair = isinstance(given, Sequence) and len(given) == 2 and all(_between(low, end, high) for end in given)
+            if not (pair and given[0] < given[1]):
                 raise InvalidConfiguration(
                     f"{name} may be changed within {given!r}: give (low, high) within its own [{low:g}, {high:g}]."
                 )
