@@ -28,8 +28,8 @@ def pages() -> dict[Path, str]:
     reworld.register_all()
     modules: dict[str, list[EnvSpec]] = {}
     for id, spec in gymnasium.registry.items():
-        if id.startswith("reworld/"):
-            modules.setdefault(spec.kwargs["world"].partition(":")[0], []).append(spec)
+        if id.startswith("reworld/") and "changing" not in spec.kwargs:
+            modules.setdefault(_module(spec), []).append(spec)
     written = {FOLDER / f"{_stem(module)}.md": _page(module, specs) for module, specs in modules.items()}
     return {**written, FOLDER / "index.md": _overview(modules)}
 
@@ -71,6 +71,7 @@ def _page(module: str, specs: Sequence[EnvSpec]) -> str:
                 *_section("Action", worlds, _action),
                 *_section("Observation", worlds, _observation),
                 *_section("Configuration", worlds, _configuration),
+                *_changing(module),
             ]
         )
         + "\n"
@@ -129,9 +130,9 @@ def _section(title: str, worlds: dict[str, World], describe: Callable[[World], l
     return parts
 
 
-def _action(world: World) -> list[str]:
+def _action(world: World, first: int = 0) -> list[str]:
     rows: list[tuple[str, ...]] = []
-    for k, branch in enumerate(world.branches):
+    for k, branch in list(enumerate(world.branches))[first:]:
         own = [(f"`{p.name}`", f"{p.low:g}", f"{p.high:g}", p.unit, p.meaning) for p in branch.parameters] or [("",) * 5]
         rows += [(f"{k} `{branch.name}`", branch.meaning, *cells) for cells in own]
     if any(branch.parameters for branch in world.branches):
@@ -155,6 +156,42 @@ def _configuration(world: World) -> list[str]:
         "Every parameter of the dynamics. Give some at `make`, as `configuration={…}`, or at a reset.",
         _table(("parameter", "default", "low", "high", "unit", ""), rows),
     ]
+
+
+def _changing(module: str) -> list[str]:
+    """The recommended model-changing set-up of a world."""
+    specs = [spec for spec in gymnasium.registry.values() if "changing" in spec.kwargs and _module(spec) == module]
+    parts = []
+    for spec in specs:
+        set_up = spec.kwargs["changing"].partition(":")[0]
+        _, summary, rest = _description(set_up)
+        world = find_world(**spec.kwargs)
+        known = reworld.reference(spec.id)
+        rows = [
+            (
+                agent,
+                f"{each.mean:.4g}" + (" exact" if each.exact else f" [{each.low:.4g}, {each.high:.4g}]"),
+                f"{each.cost:.4g}",
+            )
+            for agent, each in (
+                ("random actions", known.random),
+                ("best known without configuring", known.without),
+                ("best known with", known.configuring),
+            )
+        ]
+        parts += [
+            f"## Changing it: `{spec.id}`",
+            summary,
+            rest,
+            _table(("", "mean return", "pays per episode"), rows),
+            "[How measured](../results/changing.md), and [what a model-changing action is](../changing_the_world.md).",
+            *_action(world, first=world.own_branches),
+        ]
+    return parts
+
+
+def _module(spec: EnvSpec) -> str:
+    return str(spec.kwargs["world"]).partition(":")[0]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -72,14 +72,13 @@ def exact_model(world: World, configuration: Request = None) -> FiniteMDP:
         )
     parts, axes = (configuration.values(), 1) if isinstance(configuration, Mapping) else ((configuration,), 2)
     counts = [len(part) for part in parts if isinstance(part, np.ndarray) and part.ndim == axes]
-    count, states = max(counts, default=1), world.states
+    count, states, actions = max(counts, default=1), world.states, world.own_branches
     ranges = starting_configurations(world, configuration, count)
     if not np.array_equal(ranges[:, 0], ranges[:, 1]):
         raise InvalidConfiguration(
             f"configuration={configuration!r} draws values anew in every episode: an exact model of {world.name} needs one "
             f"number for each parameter. For n models give arrays of n numbers."
         )
-    actions = len(world.branches) - world.configuring_branches
     instances = instances_of(world, count)
     instances["configuration"]["values"] = ranges[:, 0]
     models = FiniteMDP(

@@ -347,7 +347,7 @@ class Film:
             return "", gained
         before, number, x = shot.cause
         branch = self._world.branches[number]
-        if number >= len(self._world.branches) - self._world.configuring_branches:
+        if number >= self._world.own_branches:
             return f"{branch.name}: {self._world.change_of(before, shot.after)}", gained
         own = [f"{p.name} {value:.3g} {p.unit}" for p, value in zip(branch.parameters, x, strict=True)]
         return ", ".join([branch.name, *own]), gained
@@ -355,7 +355,8 @@ class Film:
     def _paint(self, instance: Record, shot: _Shot, past: Sequence[Any], trail: Sequence[Any], *, finished: bool) -> Picture:
         self._canvas = self._canvas or Canvas(self._world.picture)
         self._canvas.past, self._canvas.trail = past, trail
-        self._canvas.action = shot.cause[1:] if shot.cause else None
+        acted = shot.cause is not None and shot.cause[1] < self._world.own_branches
+        self._canvas.action = shot.cause[1:] if shot.cause and acted else None
         self._canvas.clear()
         state, configuration = _Fields(instance["state"]), _Fields(instance["configuration"])
         plain(self._world, self._world.draw)(self._canvas, state, configuration)

@@ -341,14 +341,18 @@ def _record(env: Any, seed: int | None = None, steps: int = 60, configuration: A
     return trajectory
 
 
-def _batch_trajectory(envs: Any, steps: int = 120) -> Iterator[tuple[Any, ...]]:
+def _batch_trajectory(envs: Any, steps: int = 120, branches: int | None = None) -> Iterator[tuple[Any, ...]]:
+    """A trajectory under random actions, of the first so many branches, or of all."""
     observations, infos = envs.reset(seed=21)
     count = envs.num_envs
     yield observations, np.zeros(count), np.zeros(count, bool), np.zeros(count, bool), infos
     action_space = copy.deepcopy(envs.action_space)
     action_space.seed(0)
     for _ in range(steps):
-        yield envs.step(action_space.sample())
+        actions = action_space.sample()
+        if branches is not None:
+            actions = (actions[0] % branches, actions[1]) if isinstance(actions, tuple) else actions % branches
+        yield envs.step(actions)
 
 
 def _row(batch: Any, index: int) -> Any:
@@ -357,7 +361,7 @@ def _row(batch: Any, index: int) -> Any:
 
 def _rollout(id: str, configuration: dict[str, float]) -> Iterator[Any]:
     batch = make_batch(id, 256, configuration=configuration)
-    return (step[:4] for step in _batch_trajectory(batch, steps=80))
+    return (step[:4] for step in _batch_trajectory(batch, steps=80, branches=batch.world.own_branches))
 
 
 def _same(found: Any, expected: Any) -> bool:

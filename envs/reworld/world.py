@@ -216,9 +216,9 @@ class World:
         )
 
     @property
-    def configuring_branches(self) -> int:
-        """How many of the branches, the last ones, change the configuration."""
-        return 0
+    def own_branches(self) -> int:
+        """How many of the branches, the first ones, are primitive actions; the others change the configuration."""
+        return len(self.branches)
 
     @property
     def states(self) -> int | None:
