@@ -27,7 +27,9 @@ import numpy as np
 from rich.progress import track
 
 from reworld.actions import read_layout
+from reworld.environment import find_world
 from reworld.policies import scripted_policy
+from reworld_baselines.benchmark.changing import configurable_ids
 from reworld_baselines.provenance import commit, versions
 
 BATCH = 4096
@@ -69,6 +71,25 @@ def _both(world: str, peer: str = "", version: str = "v0", **arguments: Any) -> 
 
 def _batch(id: str, **arguments: Any) -> Callable[[], Any]:
     return lambda: gymnasium.make_vec(id, num_envs=BATCH, vectorization_mode="vector_entry_point", **arguments)
+
+
+def _twins(id: str) -> tuple[Case, Case]:
+    """A world with its recommended model-changing actions, and the same world, in the same nominal configuration, without."""
+    base = id.replace("Configurable", "")
+
+    def without() -> Any:
+        return _batch(base, configuration=find_world(**gymnasium.spec(id).kwargs).default_configuration)()
+
+    return (
+        Case(base.removeprefix("reworld/"), "reworld, batch, in the nominal configuration", without, BATCH),
+        Case(
+            base.removeprefix("reworld/"),
+            "reworld, batch, with model-changing actions",
+            _batch(id),
+            BATCH,
+            ("reworld, batch, in the nominal configuration",),
+        ),
+    )
 
 
 def _peer_platform() -> Any:
@@ -124,6 +145,7 @@ CASES = (
     *_both("Sliding", "Sliding"),
     *_both("BlockWorld"),
     *_both("Tabular"),
+    *(case for id in configurable_ids() for case in _twins(id)),
 )
 
 
