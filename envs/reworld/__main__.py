@@ -11,7 +11,7 @@ from typing import Any
 
 import gymnasium
 
-from reworld.catalogue import Entry, bound, describe_observation, find_entry, list_worlds, table
+from reworld.catalogue import bound, describe_observation, find_entry, list_worlds, table
 from reworld.errors import InvalidOption
 from reworld.keyboard import play
 from reworld.policies import scripted_policy
@@ -81,11 +81,12 @@ def _list(options: argparse.Namespace) -> None:
 
 def _describe(options: argparse.Namespace) -> None:
     entry = find_entry(options.id, **_pairs(options.arguments))
-    world = entry.world
+    world, set_up = entry.world, entry.spec.kwargs.get("changing")
+    modules = [entry.spec.kwargs["world"], *([set_up] if isinstance(set_up, str) else [])]
     print(
         *(
             entry.spec.id,
-            inspect.cleandoc(sys.modules[_module(entry)].__doc__ or ""),
+            *(inspect.cleandoc(sys.modules[each.partition(":")[0]].__doc__ or "") for each in modules),
             f"Time limit: {_or_none(entry.spec.max_episode_steps)}. "
             f"Solved from a mean return of: {_or_none(entry.spec.reward_threshold)}.",
             f"Action: a branch, with parameters of its own.\n{_actions(world)}",
@@ -138,10 +139,6 @@ def _pairs(texts: Iterable[str]) -> dict[str, Any]:
         except json.JSONDecodeError:
             pairs[name] = value
     return pairs
-
-
-def _module(entry: Entry) -> str:
-    return str(entry.spec.kwargs["world"]).partition(":")[0]
 
 
 def _or_none(value: float | None) -> str:

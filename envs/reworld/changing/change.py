@@ -66,11 +66,12 @@ class ChangeableWorld(World):
         cost = f", cost {changes['cost']:.3g}" if changes["cost"] else ""
         if not changes["configured"]:
             return f"failed{cost}" if cost else "not possible"
-        new, changeable = changes["waiting"], self.constants["CHANGEABLE"]
-        differing = [(self.parameters[changeable[k]].name, old[k], new[k]) for k in np.flatnonzero(new != old)]
-        texts = [f"{name} {before:.4g} -> {after:.4g}" for name, before, after in differing]
+        new = changes["waiting"]
+        differing = np.flatnonzero(new != old)
+        k = differing[0]
+        what = f"{old[k]:.4g} -> {new[k]:.4g}" if len(differing) == 1 else f"{len(differing)} parameters"
         when = " from the next epoch on" if self.changing.takes_effect == "next_epoch" else ""
-        return f"{', '.join(texts)}{when}{cost}"
+        return f"{what}{when}{cost}"
 
 
 @dataclass(frozen=True)
@@ -357,9 +358,9 @@ def _configuring_branches(base: World, changing: Changing, terms: _Terms) -> tup
         parameter = base.parameters[k]
         if changing.mode == "set":
             target = Quantity("value", low, high, parameter.unit, parameter.meaning)
-            branches.append(Branch(f"set_{parameter.name}", f"change the {parameter.meaning}", (target,)))
+            branches.append(Branch(f"set_{parameter.name}", f"change {parameter.name}", (target,)))
         else:
             most = changing.largest_shift * (high - low)
-            amount = Quantity("amount", -most, most, parameter.unit, f"by how much to shift the {parameter.meaning}")
-            branches.append(Branch(f"shift_{parameter.name}", f"shift the {parameter.meaning}", (amount,)))
+            amount = Quantity("amount", -most, most, parameter.unit, f"by how much: {parameter.meaning}")
+            branches.append(Branch(f"shift_{parameter.name}", f"shift {parameter.name}", (amount,)))
     return tuple(branches)
