@@ -7,6 +7,7 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
+from gymnasium.error import DependencyNotInstalled
 
 from reworld.changing import dynamics
 from reworld.changing.setup import COSTS, Changing, SetUp, read_changing
@@ -55,7 +56,7 @@ class ChangeableWorld(World):
     def bill_of(self, instance: Any) -> tuple[str, float | None]:
         """See `World.bill_of`."""
         changes, budget = instance["state"]["changes"], self.changing.budget
-        paid = f"paid {changes['spent']:.4g}"
+        paid = f"paid {changes['spent']:.2f}"
         if budget is None or self.changing.budget_per == "change":
             return paid, None
         return f"{paid} of {budget:g}", 1.0 - float(changes["spent"]) / budget if budget > 0.0 else 0.0
@@ -244,15 +245,54 @@ def _kernel_prices(base: World, changing: Changing, terms: _Terms) -> Reals:
         )
     configurations = np.repeat(base.default_configuration[None], len(terms.values), axis=0)
     configurations[:, terms.parameters] = terms.values
-    kernels = [exact_model(base, configuration).kernel for configuration in configurations]
-    return changing.cost.scale * np.array([[_distance(changing.cost.kind, new, old) for new in kernels] for old in kernels])
+    kernels, metric = [exact_model(base, each).kernel for each in configurations], _metric(base, changing)
+    distances = [[_distance(changing.cost.kind, new, old, metric) for new in kernels] for old in kernels]
+    return changing.cost.scale * np.array(distances)
 
 
-def _distance(kind: str, new: Reals, old: Reals) -> float:
-    if kind == "wasserstein":
+def _metric(base: World, changing: Changing) -> Reals | None:
+    """The distance between states, if one was given."""
+    if changing.cost.metric is None:
+        return None
+    try:
+        metric = np.asarray(changing.cost.metric, np.float64)
+    except (TypeError, ValueError):
+        metric = np.empty(0)
+    if metric.shape != (base.states, base.states) or not (metric >= 0.0).all() or not (metric == metric.T).all():
+        raise InvalidOption(
+            f"The cost's metric has shape {metric.shape}: give the distances between all {base.states} states of {base.name}, "
+            "at least 0, and the same both ways."
+        )
+    return metric
+
+
+def _distance(kind: str, new: Reals, old: Reals, metric: Reals | None) -> float:
+    if kind == "wasserstein" and metric is None:
         return float(np.abs(np.cumsum(new - old, axis=-1)).sum())
+    if metric is not None:
+        moved = (new - old).reshape(-1, len(metric))
+        return sum(_transport(row, metric) for row in moved[np.abs(moved).max(axis=1) > 0.0])
     with np.errstate(divide="ignore", invalid="ignore"):
         return max(float(np.where(new > 0.0, new * np.log(new / old), 0.0).sum()), 0.0)
+
+
+def _transport(moved: Reals, metric: Reals) -> float:
+    """The least work of making one law out of another, by a linear program over what is too much here and missing there.
+
+    Args:
+        moved: By how much each probability grows, shape (S,).
+        metric: Distances, shape (S, S).
+    """
+    try:
+        from scipy.optimize import linprog
+    except ImportError as error:
+        raise DependencyNotInstalled('A cost with a metric needs SciPy: pip install "reworld[baselines]".') from error
+    grown, shrunk = np.flatnonzero(moved > 0.0), np.flatnonzero(moved < 0.0)
+    arrive = np.kron(np.eye(len(grown)), np.ones(len(shrunk)))
+    leave = np.kron(np.ones(len(grown)), np.eye(len(shrunk)))
+    # What is moved sums to 0 but for rounding: the last equation follows from the others.
+    constraints, amounts = np.vstack([arrive, leave])[:-1], np.concatenate([moved[grown], -moved[shrunk]])[:-1]
+    return float(linprog(metric[np.ix_(grown, shrunk)].ravel(), A_eq=constraints, b_eq=amounts).fun)
 
 
 def _check_weights(base: World, changing: Changing, terms: _Terms) -> None:
@@ -264,6 +304,8 @@ def _check_weights(base: World, changing: Changing, terms: _Terms) -> None:
         raise InvalidOption(f"The cost {changing.cost.kind!r} compares whole rows of a kernel: leave out its weights.")
     states = base.observation
     rows = isinstance(states, int) and len(base.parameters) == states * states * len(base.branches)
+    if changing.mode != "choose" and changing.cost.metric is not None:
+        raise InvalidOption("A metric compares named configurations: give mode='choose', or leave it out.")
     if changing.mode != "choose" and changing.cost.kind in {"kl", "wasserstein"} and not rows:
         raise InvalidOption(
             f"The cost {changing.cost.kind!r} compares rows of a transition kernel, whose entries are no parameters of "

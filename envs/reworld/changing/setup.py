@@ -25,12 +25,14 @@ class Cost:
     Args:
         kind: ``"exponential"``: ``scale * (exp(rate * |x|) - 1)``; ``"l1"``: ``scale * |x|``; ``"quadratic"``:
             ``scale * x**2``; ``"kl"``: ``scale * KL(new || old)``, infinite for a transition that was impossible;
-            ``"wasserstein"``: ``scale * W1(new, old)``, where states lie on a line, one apart.
+            ``"wasserstein"``: ``scale * W1(new, old)``.
         scale: At least 0.
         rate: At least 0; of the exponential cost only.
         weights: By parameter, at least 0; 1 for those that are not named.
         measured_from: ``"last"``: from the present configuration, so that every change pays for its increment;
             ``"nominal"``: from the one that the episode began with, so that going back there costs nothing.
+        metric: Of the Wasserstein cost between named configurations: the distance of each state from each other one, shape
+            (S, S), as in ``[[0, 1], [1, 0]]``. If left out, states lie on a line, one apart.
 
     Raises:
         InvalidOption: If one of these is none of the above.
@@ -41,6 +43,7 @@ class Cost:
     rate: float = 3.0
     weights: Mapping[str, float] = field(default_factory=dict)
     measured_from: str = "last"
+    metric: Sequence[Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what is no cost."""
@@ -49,6 +52,8 @@ class Cost:
         for name, number in {"scale": self.scale, "rate": self.rate, **self.weights}.items():
             if not 0.0 <= number < math.inf:
                 raise InvalidOption(f"The cost's {name}={number!r}: give a finite number of at least 0.")
+        if self.metric is not None and self.kind != "wasserstein":
+            raise InvalidOption(f"A metric goes with the cost 'wasserstein', not with {self.kind!r}: leave it out.")
 
 
 @dataclass(frozen=True)
