@@ -249,7 +249,7 @@ def flat_levels(
     """Write down levels over a finite world as a single Markov decision process, in which time is that of the world.
 
     Its optimal value, where the top level decides, is that of the levels solved one after the other, from the lowest to the
-    highest. If the levels are persistent it is larger: the flat process sees the world's state whichever level decides.
+    highest. If the levels are persistent it may be larger: the flat process sees the world's state whichever level decides.
 
     The fields of its states are ``due``, the level that decides; ``kernels``, what is in force: the world's configuration, then
     the kernel of each level above it, of shape (number of levels,); ``ages``, how many decisions each level has made in its

@@ -27,8 +27,8 @@ class Play:
         due: The level that decides next; None when the game is over.
         kernels: What is in force: the index of the world's configuration, then that of the kernel of each level above it.
         ages: How many decisions each level has made in its episode.
-        actions: The last action of each level; None before its first.
-        costs: What the last action of each level cost; 0 at level 0.
+        actions: The last action of each level; None where an episode has begun anew since.
+        costs: What it cost; 0 at level 0.
         returns: What each level has received in its episode.
         ended: Of the levels whose episode the last move has ended, whether it was terminated (rather than cut off by its number
             of steps), and its last observation.
@@ -245,6 +245,7 @@ class Play:
         self._seen = True
 
     def _draw_start(self, level: int) -> None:
+        self.actions[level], self.costs[level] = None, 0.0
         self.kernels[level - 1] = self._draw(self.levels.levels[level - 1].start)
 
     def _draw(self, law: Any) -> int:
@@ -279,4 +280,8 @@ class _World(WorldEnv):
         """Go on in a configuration."""
         state = self.get_state()
         state["configuration"]["values"] = configuration
-        return self.set_state(state)
+        film, self._film = self._film, None  # For the film no episode begins.
+        try:
+            return self.set_state(state)
+        finally:
+            self._film = film

@@ -168,8 +168,8 @@ class TestFlat:
 
     def test_ends_when_a_persistent_world_does(self) -> None:
         world = tabular(kernel=[[[0.0, 1.0]], [[0.0, 1.0]]], rewards=[[1.0], [0.0]], start=[1.0, 0.0], terminal=[False, True])
-        level = Level(np.ones((1, 1, 1)), [[0.0]], discount=0.5)
-        for persistent, value in ((True, 1.0), (False, 2.0)):
+        level = Level(np.ones((1, 1, 1)), [[0.25]], discount=0.5)
+        for persistent, value in ((True, 0.75), (False, 1.5)):
             flat = Levels(world, {"it": {}}, [level], 0.9, persistent=persistent).flat()
             assert flat.start @ solve_flat(flat) == pytest.approx(value, rel=1e-12)
 

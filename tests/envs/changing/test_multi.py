@@ -15,6 +15,7 @@ from golden.levels import bilevel, values_of
 from reworld.changing.games import cartpole_levels, river_swim_levels
 from reworld.changing.levels import Level, Levels
 from reworld.changing.multi import LevelsAEC, LevelsParallel
+from reworld.changing.play import Play
 from reworld.errors import InvalidOption
 from reworld.worlds.cartpole import WORLD as CARTPOLE
 from reworld.worlds.tabular import tabular
@@ -136,6 +137,41 @@ class TestPlay:
             env.step(0)
         assert env.rewards == {"level_0": 5.0, "level_1": 5.0, "level_2": 5.0}
 
+    def test_a_return_is_what_was_received_since_the_episode_began(self) -> None:
+        play, received = Play(small()), [0.0, 0.0, 0.0]
+        play.begin(seed=0)
+        for _ in range(500):
+            if play.due is None:
+                play.begin()
+                received = [0.0, 0.0, 0.0]
+            if play.ages[play.due] == 0:
+                received[play.due] = 0.0
+            due = play.due
+            paid = play.move(CHOICES[due][play.observe(due)])
+            received[due:] = [before + paid for before in received[due:]]
+            assert play.returns == received
+
+    @pytest.mark.parametrize(("machine", "share"), [(0, 0.2), (1, 0.9)])
+    def test_the_level_above_chooses_the_kernel(self, machine: int, share: float) -> None:
+        levels = river_swim_levels()
+        certain = dataclasses.replace(levels.levels[1], kernel=np.stack([np.eye(2), np.eye(2)]), start=np.eye(2)[machine])
+        play = Play(dataclasses.replace(levels, levels=[levels.levels[0], certain]))
+        succeeded = []
+        for seed in range(300):
+            play.begin(seed)
+            play.move(0)
+            play.move(1)
+            succeeded.append(play.kernels[0] == 1)
+        assert abs(np.mean(succeeded) - share) < 4.0 * np.sqrt(share * (1.0 - share) / 300)
+
+    def test_a_new_episode_has_no_last_action(self) -> None:
+        play = Play(river_swim_levels())
+        play.begin(seed=1)
+        play.move(1)
+        while play.due != 2:
+            play.move(1)
+        assert (play.actions[1], play.costs[1], play.actions[2]) == (None, 0.0, 1)
+
     def test_the_same_seed_is_the_same_game_and_another_is_not(self) -> None:
         env, policies = LevelsAEC(small()), {f"level_{k}": CHOICES[k].__getitem__ for k in range(3)}
         first = [play(env, policies, seed) for seed in (3, 4, None)]
@@ -237,6 +273,14 @@ class TestPlay:
             assert truncations == {"level_0": k == 3, "level_1": k == 3}
         assert env.agents == []
 
+    def test_a_game_that_is_cut_off_ends_with_what_is_seen_at_its_end(self) -> None:
+        env = pettingzoo.make("parallel", IDS[0], max_cycles=4, steps=4)
+        env.reset(seed=0)
+        for _ in range(4):
+            observations, *_, infos = env.step({"level_0": 1, "level_1": 0})
+        np.testing.assert_array_equal(observations["level_0"], infos["level_0"]["final_obs"])
+        assert observations["level_0"][1] > 0.2
+
 
 def lasting() -> Levels:
     """CartPole and its engineer, who never rests before the pole falls."""
@@ -321,6 +365,15 @@ class TestPictures:
         before = env.render()
         env.step(1)
         assert (env.render()[528:568] != before[528:568]).any()
+
+    def test_go_on_when_a_persistent_world_is_changed(self) -> None:
+        env = LevelsAEC(lasting(), render_mode="rgb_array", steps=2)
+        env.reset(seed=0)
+        for action in (0, 1, 0):
+            env.step(action)
+        before = env.render()
+        env.step(0)  # Stay.
+        np.testing.assert_array_equal(env.render()[:300], before[:300])
 
     def test_need_a_render_mode(self) -> None:
         env = LevelsAEC(river_swim_levels)
