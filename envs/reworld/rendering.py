@@ -42,9 +42,11 @@ WOOD: Color = (230, 159, 0)
 
 _EMPTY: Color = (226, 230, 235)
 
+_CHANGE: Color = (252, 236, 200)  # A caption is written on it while the configuration is changed.
+
 _CAPTION = 48
 _FINE = 2  # Shapes are painted this many times larger and scaled down, which smooths their edges.
-_BAR = 90  # Width of the bar of a budget.
+_BAR = 64  # Width of the bar of a budget.
 _TRANSITION = 12  # Pictures between two configurations.
 _LONGEST_FILM = 10_000  # Actions that a film which nobody looks at remembers.
 _LONGEST_TRAIL = 200  # Actions whose outcome a picture may show.
@@ -139,19 +141,31 @@ class Canvas:
         width = max(1, round(pixels * _FINE))
         self._pygame.draw.lines(self._surface, color, False, [self._pixel(point) for point in points], width)
 
-    def caption(self, left: str, right: str, below: Sequence[str], bill: str = "", share: float | None = None) -> None:
+    def caption(
+        self,
+        left: Sequence[str],
+        right: str,
+        below: Sequence[str],
+        bill: str = "",
+        share: float | None = None,
+        paper: Color = PAPER,
+    ) -> None:
         """Write what the picture shows.
 
         Args:
-            left: At the top.
+            left: At the top: the first of these for which there is room, or the last one, smaller.
             right: At the top.
             below: A list below them, of which as much as there is room for.
             bill: What has been paid, at the right of the list.
             share: How much of a budget is left, in [0, 1], as a bar beside the bill.
+            paper: What it is written on.
         """
-        self._pygame.draw.rect(self._surface, PAPER, (0, 0, self._width, _CAPTION * _FINE))
+        self._pygame.draw.rect(self._surface, paper, (0, 0, self._width, _CAPTION * _FINE))
         margin = 12 * _FINE
-        self._surface.blit(self._text(left, INK, 16), (margin, 6 * _FINE))
+        room = self._width - 3 * margin - self._font(16).size(right)[0]
+        title = next((text for text in left if self._font(16).size(text)[0] <= room), left[-1])
+        pixels = next((each for each in (16, 13, 11) if self._font(each).size(title)[0] <= room), 9)
+        self._surface.blit(self._text(title, INK, pixels), (margin, (6 + (16 - pixels) // 2) * _FINE))
         image = self._text(right, INK, 16)
         self._surface.blit(image, (self._width - margin - image.get_width(), 6 * _FINE))
         end = self._width - margin
@@ -368,7 +382,9 @@ class Film:
         differing = ((self._world.parameters[k], values[k]) for k in np.flatnonzero(values != self._default))
         changed = [f"{p.name} {p.default:.4g} -> {value:.4g}" for p, value in differing]
         bill, left = self._world.bill_of(instance)
-        self._canvas.caption(f"{self._world.name}    {action}", gained, changed or ["default configuration"], bill, left)
+        paper = _CHANGE if shot.cause and shot.cause[1] >= self._world.own_branches else PAPER
+        titles = f"{self._world.name}    {action}", action
+        self._canvas.caption(titles, gained, changed or ["default configuration"], bill, left, paper)
         return self._canvas.picture()
 
 

@@ -18,6 +18,7 @@ import reworld  # noqa: F401
 from reworld.engine.tracing import trace
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidOption
+from reworld.policies import compose_action
 from reworld.rendering import Canvas
 
 pygame = pytest.importorskip("pygame")
@@ -217,3 +218,15 @@ def test_caption_shows_as_many_changes_as_fit(monkeypatch: pytest.MonkeyPatch) -
     env.reset(seed=0, options={"configuration": "random"})
     env.render()
     assert written[-1].endswith(" more")
+
+
+def test_caption_leaves_out_the_name_where_there_is_no_room_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    write = Canvas._text
+    monkeypatch.setattr(Canvas, "_text", lambda canvas, text, *rest: written.append(text) or write(canvas, text, *rest))
+    env = gymnasium.make("reworld/ConfigurableHardMove-v0", render_mode="rgb_array")
+    env.reset(seed=0)
+    env.step(compose_action(env.unwrapped.world, 16, (1.0,)))
+    env.render()
+    assert "shift_force: 2 -> 3, cost 1" in written
+    assert "paid 1.00" in written
