@@ -17,7 +17,8 @@ An episode of a level
 
 - goes on after each of its decisions with probability ``discount``, so that an undiscounted return has the discounted value of
   the theory as its mean;
-- takes at most ``steps`` decisions;
+- takes at most ``steps`` decisions, which is the length of an epoch of the level above (the discount above then is that of a
+  whole epoch, and nothing is discounted within one);
 - at level 0, ends when the world terminates.
 
 An episode of level k begins in a state drawn from its ``start``, one of level 0 by a reset of the world. If the levels are
@@ -188,7 +189,13 @@ class Levels:
         _set(self, "levels", tuple(self.levels))
         check_time(self.discount, self.steps)
         check_chain(len(names), self.levels)
+        below: tuple[str, ...] = tuple(names)
         for k, level in enumerate(self.levels, 1):
+            if set(level.actions) == set(below) and level.actions != below:
+                raise InvalidOption(
+                    f"Level {k} names its actions {level.actions}, and what they lead to {below}: use one order."
+                )
+            below = tuple(level.names)
             if level.discount == 1.0 and level.steps is None and not self.persistent:
                 raise InvalidOption(f"Level {k} never ends: give it a discount below 1, or a number of steps.")
 

@@ -301,6 +301,11 @@ class TestRefusals:
                 "Level 1, the highest, has 2 kernels",
             ),
             ({"levels": [Level(STAY, np.zeros((2, 1)))]}, InvalidOption, "Level 1 never ends: give it a discount below 1"),
+            (
+                {"levels": [Level.graph({"b": ["a"], "a": []}, discount=0.5)]},
+                InvalidOption,
+                r"Level 1 names its actions \('b', 'a'\), and what they lead to \('a', 'b'\): use one order",
+            ),
             ({"discount": -0.1}, InvalidOption, "discount=-0.1"),
             ({"steps": 2.5}, InvalidOption, "steps=2.5"),
             ({"configurations": {"a": {}, "b": {"p_0_0_": 1.0}}}, InvalidConfiguration, "Did you mean 'p_0_0_"),
