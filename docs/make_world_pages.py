@@ -3,9 +3,11 @@
 A page is made from the world's own file and from what was measured of it: what is documented there is not written twice.
 """
 
+import dataclasses
 import importlib
 import inspect
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from gymnasium.envs.registration import EnvSpec
 
 import reworld
 from reworld.catalogue import bound
+from reworld.changing import ChangeableWorld, Changing, Cost
 from reworld.environment import find_world
 from reworld.world import World
 
@@ -164,8 +167,9 @@ def _changing(module: str) -> list[str]:
     parts = []
     for spec in specs:
         set_up = spec.kwargs["changing"].partition(":")[0]
-        _, summary, rest = _description(set_up)
+        head, _, rest = inspect.cleandoc(importlib.import_module(set_up).__doc__ or "").partition("\n\n")
         world = find_world(**spec.kwargs)
+        assert isinstance(world, ChangeableWorld)
         known = reworld.reference(spec.id)
         rows = [
             (
@@ -181,13 +185,25 @@ def _changing(module: str) -> list[str]:
         ]
         parts += [
             f"## Changing it: `{spec.id}`",
-            summary,
+            head.replace("\n", " "),
             rest,
             _table(("", "mean return", "pays per episode"), rows),
             "[How measured](../results/changing.md), and [what a model-changing action is](../changing_the_world.md).",
             *_action(world, first=world.own_branches),
+            "Its terms, as in `gymnasium.make(…, changing={…})`:",
+            _table(("field", "value"), _terms(world.changing)),
         ]
     return parts
+
+
+def _terms(changing: Changing) -> list[tuple[str, str]]:
+    """The fields of a set-up that differ from their defaults, in the order of the dataclass."""
+    known = {each.name: each.default for each in dataclasses.fields(changing) if each.default is not dataclasses.MISSING}
+    terms = dataclasses.asdict(changing)
+    told_of_cost = {"kind", "scale", "weights", "measured_from"} | ({"rate"} if changing.cost.kind == "exponential" else set())
+    terms["cost"] = {} if changing.cost == Cost() else {n: v for n, v in terms["cost"].items() if n in told_of_cost and v}
+    told = {name: value for name, value in terms.items() if value != known.get(name) and value not in ({}, (), None)}
+    return [(f"`{name}`", f"`{textwrap.shorten(repr(value), 240, placeholder=' …')}`") for name, value in told.items()]
 
 
 def _module(spec: EnvSpec) -> str:
