@@ -258,10 +258,11 @@ def _metric(base: World, changing: Changing) -> Reals | None:
         metric = np.asarray(changing.cost.metric, np.float64)
     except (TypeError, ValueError):
         metric = np.empty(0)
-    if metric.shape != (base.states, base.states) or not (metric >= 0.0).all() or not (metric == metric.T).all():
+    square = metric.shape == (base.states, base.states)
+    if not square or not ((metric >= 0.0) & (metric < math.inf) & (metric == metric.T)).all():
         raise InvalidOption(
             f"The cost's metric has shape {metric.shape}: give the distances between all {base.states} states of {base.name}, "
-            "at least 0, and the same both ways."
+            "finite, at least 0, and the same both ways."
         )
     return metric
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 from reworld.errors import InvalidOption, nearest
 
 Policy = Callable[[Any], tuple[int, tuple[float, ...]]]
@@ -54,6 +56,8 @@ class Cost:
                 raise InvalidOption(f"The cost's {name}={number!r}: give a finite number of at least 0.")
         if self.metric is not None and self.kind != "wasserstein":
             raise InvalidOption(f"A metric goes with the cost 'wasserstein', not with {self.kind!r}: leave it out.")
+        if isinstance(self.metric, np.ndarray):  # Which neither JSON nor == could handle.
+            object.__setattr__(self, "metric", self.metric.tolist())
 
 
 @dataclass(frozen=True)

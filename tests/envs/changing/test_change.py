@@ -200,6 +200,49 @@ class TestPricesOfNamedConfigurations:
             np.testing.assert_allclose(prices[i, j], 2.0 * expected, rtol=1e-9, atol=1e-12)
         assert (np.diag(prices) == 0.0).all()
 
+    def test_kernels_by_a_metric_between_the_states(self) -> None:
+        named: dict[str, dict[str, float]] = {"plain": {}, "other": {"p_0_1_0": 0.4, "p_0_1_4": 0.2, "p_0_1_5": 0.9}}
+
+        def price(metric: Any) -> float:
+            cost = Cost(kind="wasserstein", scale=2.0, metric=metric)
+            return float(change(tabular(), Changing(mode="choose", configurations=named, cost=cost)).constants["PRICES"][0, 1])
+
+        old, new = (exact_model(tabular(), each).kernel[0, 1] for each in named.values())
+        line = np.abs(np.subtract.outer(np.arange(6), np.arange(6)))
+        assert price(line) == pytest.approx(price(None), rel=1e-9)
+        assert price(3 * line) == pytest.approx(3.0 * price(None), rel=1e-9)
+        # If all states are equally far from each other, what counts is how much is moved.
+        assert price(1.0 - np.eye(6)) == pytest.approx(np.abs(new - old).sum(), rel=1e-9)
+        # On a ring state 5 is next to state 0.
+        ring_of_states = np.minimum(line, 6 - line)
+        assert price(ring_of_states) < price(line)
+        two_laws = 2.0 * min(float(np.abs(np.cumsum(new - old) - level).sum()) for level in np.cumsum(new - old))
+        assert price(ring_of_states) == pytest.approx(two_laws, rel=1e-9)
+
+    def test_a_metric_may_be_an_array(self) -> None:
+        costs = [Cost(kind="wasserstein", metric=1.0 - np.eye(2)) for _ in range(2)]  # type: ignore[arg-type]
+        assert costs[0] == costs[1] == Cost(kind="wasserstein", metric=[[0.0, 1.0], [1.0, 0.0]])
+
+    @pytest.mark.parametrize(
+        "metric",
+        [[[0.0, 1.0], [1.0, 0.0]], [[0.0]] * 5 + [[]], -np.eye(6), np.triu(np.ones((6, 6))), np.full((6, 6), np.inf), "near"],
+        ids=["size", "ragged", "negative", "one way", "infinite", "word"],
+    )
+    def test_what_is_no_metric(self, metric: Any) -> None:
+        offer = {
+            "mode": "choose",
+            "configurations": {"a": {}, "b": {"p_0_1_0": 0.5}},
+            "cost": {"kind": "wasserstein", "metric": metric},
+        }
+        with pytest.raises(InvalidOption, match="give the distances between all 6 states of Tabular, finite, at least 0"):
+            change(tabular(), offer)
+
+    def test_a_metric_elsewhere(self) -> None:
+        with pytest.raises(InvalidOption, match="A metric goes with the cost 'wasserstein', not with 'kl'"):
+            Cost(kind="kl", metric=[[0.0]])
+        with pytest.raises(InvalidOption, match="A metric compares named configurations"):
+            change(tabular(), {"parameters": ["p_0_0_0"], "cost": {"kind": "wasserstein", "metric": np.eye(6)}})
+
     def test_what_was_impossible_costs_infinitely_much(self) -> None:
         named = {"dry": {"slip": 0.0}, "wet": {"slip": 0.5}}
         offer = Changing(mode="choose", configurations=named, cost=Cost(kind="kl"))
