@@ -18,6 +18,7 @@ from reworld.changing.multi import LevelsAEC, LevelsParallel
 from reworld.changing.play import Play
 from reworld.errors import InvalidOption
 from reworld.worlds.cartpole import WORLD as CARTPOLE
+from reworld.worlds.platform import WORLD as PLATFORM
 from reworld.worlds.tabular import tabular
 
 IDS = ["reworld/CartPoleLevels-v0", "reworld/RiverSwimLevels-v0"]
@@ -49,6 +50,16 @@ class TestPettingZoosOwnTests:
 
         monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
         render_test(lambda render_mode: pettingzoo.make("aec", id, render_mode=render_mode))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("persistent", [False, True])
+def test_api_where_actions_have_parameters(persistent: bool) -> None:
+    from pettingzoo.test import api_test
+
+    level = Level.graph({"light": ["heavy"], "heavy": ["light"]}, price=0.1, discount=0.9)
+    levels = Levels(PLATFORM, {"light": {}, "heavy": {"gravity": 12.0}}, [level], steps=4, persistent=persistent)
+    api_test(LevelsAEC(levels), num_cycles=100)
 
 
 class TestImports:
