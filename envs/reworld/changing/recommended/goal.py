@@ -29,7 +29,7 @@ _SHOOT_LEFT, _SHOOT_RIGHT, _SET_INTERCEPT_POWER, _SET_CATCH_DISTANCE = 1, 2, 3, 
 
 def without(observation: Any) -> tuple[int, tuple[float, ...]]:
     """Shoot at the post on the side where the player stands."""
-    return _shoot(observation, 7.0)
+    return _shoot(observation, 7.01)
 
 
 def configuring(observation: Any) -> tuple[int, tuple[float, ...]]:
@@ -39,8 +39,8 @@ def configuring(observation: Any) -> tuple[int, tuple[float, ...]]:
     if intercept_power == 0.5:
         return _SET_INTERCEPT_POWER, (11.6 - 2.0 * outside - 2.8 * outside * outside,)
     if catch_distance == 0.5:
-        return _SET_CATCH_DISTANCE, (1.77,)
-    return _shoot(observation, 6.5)
+        return _SET_CATCH_DISTANCE, (1.77 + 0.02 * outside,)
+    return _shoot(observation, 6.52 - 0.14 * outside)
 
 
 def _shoot(observation: Any, aside: float) -> tuple[int, tuple[float, ...]]:
