@@ -71,7 +71,9 @@ def _turn(observation: Any) -> tuple[int, tuple[float, ...]] | None:
     """Turn to the target, unless that is done."""
     forward, left = _way(observation)
     off = math.atan2(left, forward)
-    return (_TURN, (off / (0.5 * math.pi),)) if abs(off) > 0.01 and observation[2] == 0.0 else None
+    if abs(off) <= 0.01 or observation[2] > 0.0:
+        return None
+    return _TURN, (min(max(off / (0.5 * math.pi), -1.0), 1.0),)
 
 
 def _drive(observation: Any, late: int) -> tuple[int, tuple[float, ...]] | None:

@@ -80,7 +80,7 @@ def _read(observation: Any) -> tuple[float, float, float, float, float]:
 
 
 def _turn(angle: float) -> tuple[int, tuple[float, ...]]:
-    return _TURN, (angle / 0.5,)
+    return _TURN, (min(max(angle / 0.5, -1.0), 1.0),)
 
 
 SET_UP = SetUp(changing=CHANGING, without=without, configuring=configuring)
