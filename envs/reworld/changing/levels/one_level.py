@@ -6,8 +6,8 @@ from typing import Any
 import gymnasium
 from gymnasium.error import ResetNeeded
 
-from reworld.changing.levels import Levels, find_levels
-from reworld.changing.play import Play
+from reworld.changing.levels.model import Levels, find_levels
+from reworld.changing.levels.play import Play
 from reworld.environment import read_options
 from reworld.errors import InvalidOption
 
@@ -22,12 +22,12 @@ class OneLevel(gymnasium.Env[Any, Any]):
     an episode the game goes on, so that the next one begins in what the levels above then decide; a seed, the end of the game,
     or a reset in mid-episode begins a new one.
 
-    Spaces are those of `reworld.changing.multi`. `info` has ``kernel``, ``begins``, and the ``action_mask`` of a level above
-    the world, or the ``world``'s own info.
+    Spaces are those of `reworld.changing.levels.multi`. `info` has ``kernel``, ``begins``, and the ``action_mask`` of a level
+    above the world, or the ``world``'s own info.
 
     Args:
         levels: `Levels`, or a function that makes them, or where to find one, as in
-            ``"reworld.changing.games:cartpole_levels"``.
+            ``"reworld.changing.levels.games:cartpole_levels"``.
         level: Which one is played.
         policies: What plays each of the other levels, by its number.
         render_mode: None, ``"rgb_array"`` or ``"human"``.

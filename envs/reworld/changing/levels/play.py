@@ -7,8 +7,8 @@ from gymnasium import spaces
 from gymnasium.error import InvalidAction, ResetNeeded
 from gymnasium.utils import seeding
 
-from reworld.changing.levels import Levels
-from reworld.changing.picture import Row, Strip, Window
+from reworld.changing.levels.model import Levels
+from reworld.changing.levels.picture import Row, Strip, Window
 from reworld.environment import WorldEnv, check_seed
 from reworld.errors import InvalidOption
 from reworld.rendering import Picture

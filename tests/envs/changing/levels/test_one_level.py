@@ -12,9 +12,9 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 
 from golden.levels import bilevel, known_of, optimum, solve_level, three
-from reworld.changing.games import cartpole_levels, river_swim_levels
 from reworld.changing.levels import Levels
-from reworld.changing.one_level import OneLevel
+from reworld.changing.levels.games import cartpole_levels, river_swim_levels
+from reworld.changing.levels.one_level import OneLevel
 from reworld.errors import InvalidOption
 from reworld.finite import exact_model, optimal_actions
 

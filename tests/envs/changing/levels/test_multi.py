@@ -12,10 +12,10 @@ import pytest
 from gymnasium.error import InvalidAction, ResetNeeded
 
 from golden.levels import bilevel, values_of
-from reworld.changing.games import cartpole_levels, river_swim_levels
 from reworld.changing.levels import Level, Levels
-from reworld.changing.multi import LevelsAEC, LevelsParallel
-from reworld.changing.play import Play
+from reworld.changing.levels.games import cartpole_levels, river_swim_levels
+from reworld.changing.levels.multi import LevelsAEC, LevelsParallel
+from reworld.changing.levels.play import Play
 from reworld.errors import InvalidOption
 from reworld.worlds.cartpole import WORLD as CARTPOLE
 from reworld.worlds.platform import WORLD as PLATFORM
@@ -63,7 +63,7 @@ def test_api_where_actions_have_parameters(persistent: bool) -> None:
 
 
 class TestImports:
-    @pytest.mark.parametrize("module", ["reworld", "reworld.changing.games", "reworld.changing.one_level"])
+    @pytest.mark.parametrize("module", ["reworld", "reworld.changing.levels.games", "reworld.changing.levels.one_level"])
     def test_pettingzoo_is_not_imported_before_it_is_needed(self, module: str) -> None:
         run(f"import sys, {module}; assert 'pettingzoo' not in sys.modules")
 
@@ -71,7 +71,7 @@ class TestImports:
         run(
             "import sys; sys.modules['pettingzoo'] = None\n"
             "from gymnasium.error import DependencyNotInstalled\n"
-            "try: import reworld.changing.multi\n"
+            "try: import reworld.changing.levels.multi\n"
             "except DependencyNotInstalled as error: assert 'reworld[multi]' in str(error)\n"
             "else: raise AssertionError"
         )

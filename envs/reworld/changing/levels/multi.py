@@ -1,9 +1,9 @@
 """Multi: the levels of `reworld.changing.levels` by the interfaces of PettingZoo, with one agent for each level.
 
-Importing this module registers the games of `reworld.changing.games`, and needs ``pip install "reworld[multi]"``::
+Importing this module registers the games of `reworld.changing.levels.games`, and needs ``pip install "reworld[multi]"``::
 
     import pettingzoo
-    import reworld.changing.multi
+    import reworld.changing.levels.multi
 
     env = pettingzoo.make("aec", "reworld/CartPoleLevels-v0")
 
@@ -32,8 +32,8 @@ from typing import Any
 from gymnasium import spaces
 from gymnasium.error import DependencyNotInstalled, InvalidAction, ResetNeeded
 
-from reworld.changing.levels import Levels, find_levels
-from reworld.changing.play import Play
+from reworld.changing.levels.model import Levels, find_levels
+from reworld.changing.levels.play import Play
 from reworld.errors import InvalidOption
 
 try:
@@ -133,7 +133,7 @@ class LevelsAEC(_Agents, pettingzoo.AECEnv):  # type: ignore[misc]
 
     Args:
         levels: `Levels`, or a function that makes them, or where to find one, as in
-            ``"reworld.changing.games:cartpole_levels"``.
+            ``"reworld.changing.levels.games:cartpole_levels"``.
         render_mode: None, ``"rgb_array"`` or ``"human"``.
         max_cycles: After how many steps of the world a game is truncated; None for no such limit.
         changes: Other values of the fields of the levels, such as ``persistent=True, steps=10``.
@@ -254,15 +254,15 @@ class LevelsParallel(_Agents, pettingzoo.ParallelEnv):  # type: ignore[misc]
 
 
 _GAMES = {
-    "reworld/CartPoleLevels-v0": "reworld.changing.games:cartpole_levels",
-    "reworld/RiverSwimLevels-v0": "reworld.changing.games:river_swim_levels",
+    "reworld/CartPoleLevels-v0": "reworld.changing.levels.games:cartpole_levels",
+    "reworld/RiverSwimLevels-v0": "reworld.changing.levels.games:river_swim_levels",
 }
 
 
 def _register_all() -> None:
     for id, levels in _GAMES.items():
-        pettingzoo.register("aec", id, "reworld.changing.multi:LevelsAEC", kwargs={"levels": levels})
-        pettingzoo.register("parallel", id, "reworld.changing.multi:LevelsParallel", kwargs={"levels": levels})
+        pettingzoo.register("aec", id, "reworld.changing.levels.multi:LevelsAEC", kwargs={"levels": levels})
+        pettingzoo.register("parallel", id, "reworld.changing.levels.multi:LevelsParallel", kwargs={"levels": levels})
 
 
 _register_all()

@@ -1,10 +1,10 @@
-"""Games of levels that are ready to be played, as they are registered with PettingZoo by `reworld.changing.multi`."""
+"""Games of levels that are ready to be played, as they are registered with PettingZoo by `reworld.changing.levels.multi`."""
 
 import dataclasses
 
 import numpy as np
 
-from reworld.changing.levels import Level, Levels
+from reworld.changing.levels.model import Level, Levels
 from reworld.worlds.cartpole import WORLD as CARTPOLE
 from reworld.worlds.tabular import tabular
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from golden.levels import arrays_of, bilevel, known_of, optimum, solve_flat, solve_level, solve_levels, three
-from reworld.changing.games import cartpole_levels, river_swim_levels
 from reworld.changing.levels import Level, Levels, find_levels, flat_levels
+from reworld.changing.levels.games import cartpole_levels, river_swim_levels
 from reworld.errors import InvalidConfiguration, InvalidOption
 from reworld.finite import FiniteMDP, exact_model
 from reworld.vector import WorldVectorEnv
@@ -325,7 +325,11 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("levels", "changes", "message"),
         [
-            ("reworld.changing.games:cart", {}, "There are no levels 'reworld.changing.games:cart': name them as"),
+            (
+                "reworld.changing.levels.games:cart",
+                {},
+                "There are no levels 'reworld.changing.levels.games:cart': name them as",
+            ),
             ("reworld.worlds.cartpole:WORLD", {}, "gives a World, not reworld.changing.levels.Levels"),
             (cartpole_levels, {"persistant": True}, "Levels have no 'persistant'. Did you mean 'persistent'?"),
         ],
@@ -335,5 +339,5 @@ class TestRefusals:
             find_levels(levels, **changes)
 
     def test_levels_are_changed_where_they_are_found(self) -> None:
-        changed = find_levels("reworld.changing.games:cartpole_levels", persistent=True, steps=10)
+        changed = find_levels("reworld.changing.levels.games:cartpole_levels", persistent=True, steps=10)
         assert (changed.persistent, changed.steps, changed.names) == (True, 10, cartpole_levels().names)
