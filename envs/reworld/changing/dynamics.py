@@ -292,7 +292,7 @@ def _term(k: int, value: float, reference: float) -> float:
     """The cost of one parameter's distance from where it is measured."""
     distance = abs(value - reference) / (HIGH[k] - LOW[k])
     if COST == EXPONENTIAL:
-        return WEIGHTS[k] * SCALE * (math.exp(RATE * distance) - 1.0)
+        return WEIGHTS[k] * SCALE * math.expm1(RATE * distance)
     if COST == QUADRATIC:
         return WEIGHTS[k] * SCALE * distance * distance
     return WEIGHTS[k] * SCALE * distance
