@@ -1,60 +1,105 @@
 """Make the pictures of the worlds in ``docs/images``: ``python docs/make_images.py [NAME …]``.
 
-Each shows one episode of a policy of a few rules, drawn by the environment itself.
+Each shows one episode of a policy of a few rules, drawn by the environment itself; of a Configurable world two, first without
+changing it, then with.
 """
 
 import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 
 import reworld  # noqa: F401  (registers the worlds)
-from reworld.policies import scripted_policy
+from reworld.changing.setup import SetUp, read_changing
+from reworld.policies import compose_action, scripted_policy
 from reworld.rendering import Picture
-from reworld.video import film_episode, save_film
+from reworld.video import save_film
 
 IMAGES = Path(__file__).parent / "images"
-_PAUSE = 1500  # Milliseconds for which the last picture is shown.
+_PAUSE = 1500  # Milliseconds for which the last picture of an episode is shown.
 
 
-FILMS: dict[str, tuple[str, int, int, int, int, dict[str, Any]]] = {
-    # file: id, seed, how many steps, every how manieth picture, milliseconds of each, what the environment is made with
-    "platform": ("reworld/Platform-v0", 3, 50, 2, 40, {}),
-    "cartpole": ("reworld/CartPole-v0", 1, 300, 2, 40, {"configuration": {"wind": 10.0}}),
-    "goal": ("reworld/Goal-v1", 0, 20, 1, 60, {}),
-    "hard_goal": ("reworld/HardGoal-v1", 5, 20, 1, 60, {}),
-    "catch_point": ("reworld/CatchPoint-v0", 3, 50, 1, 200, {}),
-    "hard_move": ("reworld/HardMove-v0", 4, 50, 1, 200, {"n": 6}),
-    "moving": ("reworld/Moving-v0", 4, 300, 2, 60, {}),
-    "sliding": ("reworld/Sliding-v0", 12, 300, 2, 60, {}),
-    "block_world": ("reworld/BlockWorld-v0", 3, 200, 1, 200, {}),
-    "tabular": ("reworld/Tabular-v0", 0, 60, 1, 200, {}),
-}
-
-
-def film(id: str, seed: int, steps: int, **arguments: Any) -> list[Picture]:
-    """Let a world's own rules play an episode.
+@dataclass(frozen=True)
+class Show:
+    """What a film shows.
 
     Args:
         id: Of the environment.
         seed: Of the episode.
         steps: How many at most.
+        every: Of how many pictures one is taken.
+        milliseconds: How long each is shown.
         arguments: What the environment is made with.
+        look: For how many milliseconds more the outcome of a change is shown.
+    """
+
+    id: str
+    seed: int
+    steps: int
+    every: int
+    milliseconds: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    look: int = 700
+
+
+SHOWS = {
+    "platform": Show("reworld/Platform-v0", 3, 50, 2, 40),
+    "cartpole": Show("reworld/CartPole-v0", 1, 300, 2, 40, {"configuration": {"wind": 10.0}}),
+    "goal": Show("reworld/Goal-v1", 0, 20, 1, 60),
+    "hard_goal": Show("reworld/HardGoal-v1", 5, 20, 1, 60),
+    "catch_point": Show("reworld/CatchPoint-v0", 3, 50, 1, 200),
+    "hard_move": Show("reworld/HardMove-v0", 4, 50, 1, 200, {"n": 6}),
+    "moving": Show("reworld/Moving-v0", 4, 300, 2, 60),
+    "sliding": Show("reworld/Sliding-v0", 12, 300, 2, 60),
+    "block_world": Show("reworld/BlockWorld-v0", 3, 200, 1, 200),
+    "tabular": Show("reworld/Tabular-v0", 0, 60, 1, 200),
+    "configurable_platform": Show("reworld/ConfigurablePlatform-v0", 3, 60, 3, 40),
+    "configurable_cartpole": Show("reworld/ConfigurableCartPole-v0", 25, 200, 3, 60),
+    "configurable_goal": Show("reworld/ConfigurableGoal-v1", 2, 20, 1, 60),
+    "configurable_block_world": Show("reworld/ConfigurableBlockWorld-v0", 26, 200, 7, 120, look=200),
+}
+
+
+def film(show: Show) -> list[Picture]:
+    """Let a world's own rules play an episode.
+
+    Args:
+        show: What is to be shown.
 
     Returns:
         All its pictures.
     """
-    env: Any = gymnasium.make(id, render_mode="rgb_array_list", max_episode_steps=steps, **arguments)
-    return list(film_episode(env, scripted_policy(env.unwrapped.world), seed))
+    env: Any = gymnasium.make(show.id, render_mode="rgb_array_list", max_episode_steps=show.steps, **show.arguments)
+    world, set_up = env.unwrapped.world, env.spec.kwargs.get("changing")
+    pictures = []
+    if set_up is not None:
+        offer = read_changing(set_up)
+        assert isinstance(offer, SetUp)
+        pictures += _play(env, lambda seen: compose_action(world, *offer.without(seen)), show)
+    return pictures + _play(env, scripted_policy(world), show)
+
+
+def _play(env: Any, act: Callable[[Any], Any], show: Show) -> list[Picture]:
+    observation, _ = env.reset(seed=show.seed)
+    shown, passed, ended = list(env.render()), 1, False
+    while not ended:
+        observation, _, terminated, truncated, info = env.step(act(observation))
+        ended = terminated or truncated
+        for picture in env.render():
+            if passed % show.every == 0:
+                shown.append(picture)
+            passed += 1
+        if ended or info.get("configured"):
+            shown += [picture] * ((_PAUSE if ended else show.look) // show.milliseconds)
+    return shown
 
 
 if __name__ == "__main__":
-    for name, (id, seed, steps, every, milliseconds, arguments) in FILMS.items():
+    for name, show in SHOWS.items():
         if len(sys.argv) == 1 or name in sys.argv[1:]:
-            pictures = film(id, seed, steps, **arguments)
-            pause = [pictures[-1]] * (_PAUSE // milliseconds)
-            save_film(IMAGES / f"{name}.gif", pictures[::every] + pause, round(1000 / milliseconds))
-            if name == "platform":
-                save_film(IMAGES / "platform.png", pictures[:431], 1)
+            pictures = film(show)
+            save_film(IMAGES / f"{name}.gif", pictures, round(1000 / show.milliseconds))
             print(name, len(pictures), "pictures", round((IMAGES / f"{name}.gif").stat().st_size / 1024), "KiB")
