@@ -66,7 +66,8 @@ class ChangeableWorld(World):
         changes, old = after["state"]["changes"], before["state"]["changes"]["waiting"]
         cost = f", cost {changes['cost']:.3g}" if changes["cost"] else ""
         if not changes["configured"]:
-            return f"failed{cost}" if cost else "not possible"
+            # Whether a change fails is drawn, and nothing else is while the dynamics stand still.
+            return f"failed{cost}" if before["generator"] != after["generator"] else "not possible"
         new = changes["waiting"]
         differing = np.flatnonzero(new != old)
         k = differing[0]
