@@ -93,8 +93,11 @@ class GymnasiumVecEnv(VecEnv):
         raise NotImplementedError("A native batch has no single environments: set the attribute of `env`.")
 
     def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Refuse: a batch has no single environments to call a method of."""
-        raise NotImplementedError("A native batch has no single environments: call the method of `env`.")
+        """Give the ``action_masks`` of every environment, as MaskablePPO asks for them; a batch has no other single methods."""
+        if method_name != "action_masks" or not hasattr(self.env, "action_masks"):
+            raise NotImplementedError("A native batch has no single environments: call the method of `env`.")
+        masks = self.env.action_masks()
+        return [masks[index] for index in self._indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """Say that no environment is wrapped."""

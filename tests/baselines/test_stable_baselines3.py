@@ -4,7 +4,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from stable_baselines3.common.logger import Logger
 
-from reworld.actions import VectorFlatBoxAction
+from reworld.actions import VectorDiscreteAction, VectorFlatBoxAction
 from reworld_baselines.evaluation import evaluate, make_batch
 from reworld_baselines.stable_baselines3 import GymnasiumVecEnv, PPOAgent, PPOSettings
 
@@ -47,6 +47,19 @@ def test_the_adapter_gives_what_monitored_single_environments_give():
                 assert infos[i] == {}
             np.testing.assert_array_equal(observations[i], observation)
     env.close()
+
+
+def test_the_adapter_gives_the_masks_that_maskable_ppo_asks_for():
+    env = GymnasiumVecEnv(
+        VectorDiscreteAction(make_batch(CARTPOLE, 2, changing={"parameters": ["gravity"], "epoch": "episode"}))
+    )
+    env.reset()
+    assert env.has_attr("action_masks")
+    assert [mask.tolist() for mask in env.env_method("action_masks")] == [[True] * 7] * 2
+    env.step(np.array([0, 2]))
+    assert [mask.tolist() for mask in env.env_method("action_masks", indices=[1, 0])] == [[True] * 7, [True] * 2 + [False] * 5]
+    with pytest.raises(NotImplementedError, match="no single environments"):
+        env.env_method("reset")
 
 
 def test_the_adapter_tells_a_truncation_from_a_termination():

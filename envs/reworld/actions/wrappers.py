@@ -266,6 +266,10 @@ class VectorDiscreteAction(VectorActionForm):
     def __init__(self, env: Batch, bins: int = 5) -> None:
         super().__init__(env, partial(Grid, bins=bins), bins=bins)
 
+    def action_masks(self) -> Array:
+        """Which actions may be chosen in each environment, bool of shape (num_envs, number of actions)."""
+        return self._form.extend_mask(self._mask).astype(np.bool_)
+
 
 class MultiDiscreteAction(ActionForm):
     """Choose ``[branch, value, value, …]``, an element of ``MultiDiscrete([K, bins, bins, …])``.
@@ -300,6 +304,11 @@ class VectorMultiDiscreteAction(VectorActionForm):
 
     def __init__(self, env: Batch, bins: int = 5) -> None:
         super().__init__(env, partial(Digits, bins=bins), bins=bins)
+
+    def action_masks(self) -> Array:
+        """Which branches may be chosen in each environment, then which values (all), bool of shape (num_envs, …)."""
+        values = np.ones((self.num_envs, self.single_action_space.nvec[1:].sum()), np.bool_)  # type: ignore[attr-defined]
+        return np.concatenate([self._mask.astype(np.bool_), values], axis=1)
 
 
 def _branch_names(env: Single | Batch) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from reworld.actions import (
     VectorDiscreteAction,
     VectorFlatBoxAction,
     VectorFlatTupleAction,
+    VectorMultiDiscreteAction,
     VectorRescaleParameters,
 )
 
@@ -242,6 +243,21 @@ class TestMasks:
         env = MultiDiscreteAction(Masked(gymnasium.make(PANEL)), bins=2)
         env.reset(seed=0)
         assert env.action_masks().tolist() == [True, False, False] + [True] * 6
+
+    @pytest.mark.parametrize(
+        ("single", "batched"), [(DiscreteAction, VectorDiscreteAction), (MultiDiscreteAction, VectorMultiDiscreteAction)]
+    )
+    def test_of_a_batch_are_those_of_its_environments(self, single, batched):
+        changing = {"parameters": ["gravity"], "epoch": "episode"}
+        env = single(gymnasium.make(CARTPOLE, changing=changing), bins=3)
+        batch = batched(gymnasium.make_vec(CARTPOLE, 2, "vector_entry_point", changing=changing), bins=3)
+        env.reset(seed=0)
+        batch.reset(seed=0)
+        for _ in range(2):
+            np.testing.assert_array_equal(batch.action_masks(), [env.action_masks()] * 2)
+            env.step(env.action_space.sample() * 0)
+            batch.step(batch.action_space.sample() * 0)
+        assert not batch.action_masks().all()
 
 
 class TestStorage:
