@@ -154,8 +154,8 @@ def _set(changes: Record, k: int, x: Vector, c: Record, rng: Generator) -> None:
         # An episode may begin outside of the range: it is a shift towards the range that leads back, not every one.
         low, high = min(low, last), max(high, last)
     target = min(max(target, low), high)
-    # An action is float32: without this, few values could be set back to exactly what they were.
-    if abs(target - nominal) <= 1.2e-7 * abs(nominal):
+    # An action is float32: without this, few values could be set or shifted back to exactly what they were.
+    if abs(target - nominal) <= 1.2e-7 * max(abs(nominal), abs(last) if SHIFT else 0.0):
         target = nominal
     if target == last:
         return

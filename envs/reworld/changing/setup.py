@@ -68,7 +68,8 @@ class Changing:
     reward is minus the cost, and the step counts towards the time limit as any other.
 
     A change that is not possible (at another time than `epoch` allows, not affordable, not among the `moves`, or to what is
-    already so) is masked in ``info["action_mask"]``; choosing it all the same does nothing and costs nothing.
+    already so) does nothing and costs nothing. A branch by which no change is possible, to whatever value, is masked in
+    ``info["action_mask"]``.
 
     Args:
         parameters: Names of the parameters that may be changed; or a mapping from names to (low, high), narrower than the

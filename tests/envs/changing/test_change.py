@@ -13,6 +13,7 @@ from gymnasium.envs.registration import EnvSpec
 
 import reworld
 from reworld.changing import Changing, Cost, SetUp, change
+from reworld.engine.kernels import kernels
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidConfiguration, InvalidOption, InvalidWorld
 from reworld.finite import exact_model
@@ -245,6 +246,23 @@ class TestPricesOfNamedConfigurations:
         dry_to_wet, wet_to_dry = change(block_world(), offer).constants["PRICES"][[0, 1], [1, 0]]
         assert math.isinf(dry_to_wet)
         assert 0.0 < wet_to_dry < math.inf
+
+
+class TestEquality:
+    """Worlds that are changed in the same way share their compiled code; others do not."""
+
+    def test_of_what_was_made_twice(self) -> None:
+        first, second = (change(CARTPOLE, choosing(cost=Cost(weights={"wind": 2.0}))) for _ in range(2))
+        assert first is not second
+        assert first == second
+        assert kernels(first) is kernels(second)
+
+    @pytest.mark.parametrize(
+        "other", [choosing(failure=0.1), choosing(observation="hidden"), choosing(nominal={"gravity": 12.0})]
+    )
+    def test_not_of_what_differs(self, other: Changing) -> None:
+        assert change(CARTPOLE, choosing()) != change(CARTPOLE, other)
+        assert kernels(change(CARTPOLE, choosing())) is not kernels(change(CARTPOLE, other))
 
 
 class TestRefusals:

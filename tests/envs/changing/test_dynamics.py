@@ -114,6 +114,16 @@ class TestSet:
         assert (reward, info["cost"], info["configured"]) == (0.0, 0.0, False)
         assert everything(env) == before
 
+    @pytest.mark.parametrize(("name", "nominal", "way"), [("pole_mass", 0.1, (1.9,)), ("wind", 0.0, (3.3, 5.1, 7.7))])
+    def test_one_shift_back_to_the_nominal_value_is_exact_too(self, name: str, nominal: float, way: tuple[float, ...]) -> None:
+        env = begin(CARTPOLE, parameters=(name,), mode="shift")
+        for amount in way:
+            act(env, f"shift_{name}", float(np.float32(amount)))
+        back = np.float32(nominal - value(env, name))
+        assert value(env, name) + float(back) != nominal
+        act(env, f"shift_{name}", float(back))
+        assert value(env, name) == nominal
+
     @pytest.mark.parametrize("mode", ["set", "shift"])
     def test_back_to_the_nominal_value_exactly_though_actions_are_float32(self, mode: str) -> None:
         env = begin(CARTPOLE, parameters=("pole_mass", "gravity"), mode=mode)
