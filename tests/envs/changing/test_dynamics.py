@@ -193,6 +193,12 @@ class TestChoose:
         env = choosing(configuration={"wind": wind, "friction": 2.5 if near == "storm" else 0.0})
         assert possible(env) == [f"choose_{name}" for name in WINDS if name != near]
 
+    def test_what_is_nearest_is_told_in_shares_of_the_ranges(self) -> None:
+        # In shares of 30 N and 5 N s/m, the third is nearer by a thirtieth; in numbers the second would be, by far.
+        named = {"calm": {}, "windy": {"wind": 9.0}, "rough": {"wind": 14.0, "friction": 1.0}}
+        env = begin(CARTPOLE, configuration={"wind": 6.0, "friction": 1.0}, mode="choose", configurations=named)
+        assert possible(env) == ["choose_calm", "choose_windy"]
+
     def test_prices_of_moves(self) -> None:
         env = choosing(moves={"calm": {"gale": 60.0}, "gale": {"calm": 7.0}})
         assert act(env, "choose_gale")[1] == -60.0
@@ -281,6 +287,16 @@ class TestTime:
                 assert everything(env) == before
             pay_of(env)
         assert masks == [t % epoch == 0 for t in range(11)]
+
+    def test_named_configurations_likewise(self) -> None:
+        env = choosing(epoch=2)
+        act(env, "left")
+        before = everything(env)
+        assert possible(env) == []
+        assert not act(env, "choose_gale")[4]["configured"]
+        assert everything(env) == before
+        act(env, "left")
+        assert act(env, "choose_gale")[4]["configured"]
 
     def test_any_number_of_changes_in_between(self) -> None:
         env = paying(epoch=4)
@@ -489,6 +505,19 @@ class TestCostsOfRows:
             assert possible(env) == back
             assert act(env, "set_p_0_0_0", 0.5)[4]["configured"] is bool(back)
 
+    def test_where_no_weight_is_left_all_are_equal(self) -> None:
+        env = self.rows(parameters=("p_0_1_1",), kind="wasserstein")
+        for target in (0.0, 1.0):
+            assert act(env, "set_p_0_1_1", target)[4]["cost"] == pytest.approx(
+                2.0 * transport([1 / 3] * 3, [0, 1, 0]), rel=1e-12
+            )
+
+    def test_where_no_weight_is_left_nothing_can_be_changed_by_divergence(self) -> None:
+        env = self.rows(parameters=("p_0_1_1",), kind="kl")
+        env.reset(options={"configuration": {"p_0_1_1": 0.0}})
+        assert possible(env) == []
+        assert not act(env, "set_p_0_1_1", 0.5)[4]["configured"]
+
     @pytest.mark.parametrize("budget", [None, 10.0])
     def test_a_named_configuration_that_costs_infinitely_much_cannot_be_chosen(self, budget: float | None) -> None:
         world = tabular(kernel=KERNEL, rewards=np.zeros((3, 2)))
@@ -519,6 +548,14 @@ class TestCostsOfRows:
             _, reward, _, _, info = act(env, "a0")
             assert info["cost"] == pytest.approx(expected, rel=1e-9)
             assert reward == -info["cost"]
+
+    def test_what_waits_for_the_next_epoch_is_not_in_use(self) -> None:
+        world = tabular(kernel=KERNEL, rewards=np.zeros((3, 2)))
+        cost = Cost(kind="wasserstein")
+        env = begin(world, parameters=("p_0_0_0",), cost=cost, budget_per="use", takes_effect="next_epoch", epoch=2)
+        act(env, "set_p_0_0_0", 0.0)
+        costs = [act(env, "a0")[4]["cost"] for _ in range(3)]
+        assert costs == [0.0, 0.0, pytest.approx(transport([0.0, 0.6, 0.4], [0.5, 0.3, 0.2]), rel=1e-9)]
 
 
 class TestBudgets:
@@ -595,6 +632,12 @@ class TestBudgets:
             info = act(env, "left")[4]
             assert (info["budget_left"], value(env, "wind")) == (left, wind)
         assert possible(env) == ["choose_gale"]
+
+    def test_of_use_allows_what_can_be_paid_for_one_step(self) -> None:
+        env = choosing(budget=1.25, budget_per="use")
+        act(env, "choose_gale")
+        # One step in a storm would cost 1.5, however near it is to a gale.
+        assert possible(env) == ["choose_calm"]
 
     def test_of_use_falls_back_even_within_an_epoch(self) -> None:
         env = paying(budget=0.75, budget_per="use", epoch=4, takes_effect="next_epoch")
