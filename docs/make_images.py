@@ -1,7 +1,7 @@
 """Make the pictures of the worlds in ``docs/images``: ``python docs/make_images.py [NAME …]``.
 
-Each shows one episode of a policy of a few rules, drawn by the environment itself; of a Configurable world two, first without
-changing it, then with.
+Each film shows one episode of a policy of a few rules, drawn by the environment itself; of a Configurable world two, first
+without changing it, then with. Two pictures are of no world: ``levels`` and ``costs``.
 """
 
 import sys
@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import matplotlib.pyplot as plt
+import numpy as np
+import pettingzoo
 
-import reworld  # noqa: F401  (registers the worlds)
+import reworld.changing.levels.multi  # noqa: F401  (registers the worlds and the games)
 from reworld.changing.setup import SetUp, read_changing
 from reworld.policies import compose_action, scripted_policy
 from reworld.rendering import Picture
@@ -97,7 +100,34 @@ def _play(env: Any, act: Callable[[Any], Any], show: Show) -> list[Picture]:
     return shown
 
 
+def draw_levels(file: Path) -> None:
+    """Draw a game in which a machine was bought, by which the river was stilled."""
+    game: Any = pettingzoo.make("aec", "reworld/RiverSwimLevels-v0", render_mode="rgb_array")
+    game.reset(seed=3)
+    for agent in game.agent_iter(25):
+        action = {"level_2": 1, "level_1": 2, "level_0": 1}[agent]
+        mask = game.infos[agent].get("action_mask")
+        game.step(action if mask is None or mask[action] else int(np.flatnonzero(mask)[-1]))
+    save_film(file, [game.render()], 1)
+
+
+def draw_costs(file: Path) -> None:
+    """Plot what changes cost, by how far they go."""
+    x = np.linspace(-1.0, 1.0, 201)
+    rate = 4.0
+    figure, axes = plt.subplots(figsize=(6.4, 2.8), layout="constrained")
+    axes.plot(x, np.abs(x), color="tab:grey", label="l1")
+    axes.plot(x, x * x, color="tab:blue", label="quadratic")
+    axes.plot(x, np.expm1(rate * np.abs(x)) / np.expm1(rate), color="tab:orange", label=f"exponential, rate {rate:g}")
+    axes.set(xlabel="change, as a share of the range", ylabel="cost", title="Each scaled so that the whole range costs 1")
+    axes.legend()
+    figure.savefig(file, dpi=120)
+
+
 if __name__ == "__main__":
+    for name, draw in (("levels", draw_levels), ("costs", draw_costs)):
+        if len(sys.argv) == 1 or name in sys.argv[1:]:
+            draw(IMAGES / f"{name}.png")
     for name, show in SHOWS.items():
         if len(sys.argv) == 1 or name in sys.argv[1:]:
             pictures = film(show)

@@ -70,7 +70,7 @@ for name, color, best, made_with in (
     ("with", "tab:blue", known.configuring, {"id": configurable}),
 ):
     mean, curve = train(steps, seed, **made_with)
-    print(f"PPO {name} model-changing actions: return {mean:.1f}, score {known.score(mean):.2f}")
+    print(f"PPO {name} model-changing actions: return {mean:.4g}, score {known.score(mean):.2f}")
     axes.plot(curve.steps, curve.returns, color=color, label=f"PPO {name} model-changing actions")
     axes.axhline(best.mean, color=color, linestyle=":", label=f"best known {name}")
 axes.set(xlabel="environment steps", ylabel="return, costs included", title=configurable)
