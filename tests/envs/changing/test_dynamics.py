@@ -114,13 +114,13 @@ class TestSet:
         assert (reward, info["cost"], info["configured"]) == (0.0, 0.0, False)
         assert everything(env) == before
 
-    @pytest.mark.parametrize(("name", "nominal", "way"), [("pole_mass", 0.1, (1.9,)), ("wind", 0.0, (3.3, 5.1, 7.7))])
+    @pytest.mark.parametrize(("name", "nominal", "way"), [("pole_mass", 0.1, (0.7, 0.9)), ("wind", 0.0, (3.3, 5.2, 7.7))])
     def test_one_shift_back_to_the_nominal_value_is_exact_too(self, name: str, nominal: float, way: tuple[float, ...]) -> None:
         env = begin(CARTPOLE, parameters=(name,), mode="shift")
         for amount in way:
             act(env, f"shift_{name}", float(np.float32(amount)))
         back = np.float32(nominal - value(env, name))
-        assert value(env, name) + float(back) != nominal
+        assert value(env, name) + float(back) > nominal + 1.2e-7 * nominal
         act(env, f"shift_{name}", float(back))
         assert value(env, name) == nominal
 
