@@ -1,7 +1,6 @@
 """What is it worth to change the world? PPO on CartPole in a gale, without model-changing actions and with them.
 
-`python examples/change_the_world.py [STEPS [SEED [WORLD]]]` trains Stable-Baselines3's PPO twice, alike, and leaves a plot in
-`runs`. Other worlds are harder: docs/changing_the_world.md says what was found there.
+`python examples/change_the_world.py [STEPS [SEED [WORLD]]]` trains PPO twice, alike, and leaves a plot in `runs`.
 """
 
 import sys
@@ -35,8 +34,9 @@ class Curve(BaseCallback):
         return True
 
     def _on_rollout_end(self):
-        self.steps.append(self.num_timesteps)
-        self.returns.append(np.mean([episode["r"] for episode in self.model.ep_info_buffer]))
+        if latest := [episode["r"] for episode in self.model.ep_info_buffer]:
+            self.steps.append(self.num_timesteps)
+            self.returns.append(np.mean(latest))
 
 
 def batch(id, **arguments):
