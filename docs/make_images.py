@@ -62,6 +62,12 @@ SHOWS = {
     "configurable_platform": Show("reworld/ConfigurablePlatform-v0", 3, 60, 3, 40),
     "configurable_cartpole": Show("reworld/ConfigurableCartPole-v0", 25, 200, 3, 60),
     "configurable_goal": Show("reworld/ConfigurableGoal-v1", 2, 20, 1, 60),
+    "configurable_hard_goal": Show("reworld/ConfigurableHardGoal-v1", 3, 20, 1, 60),
+    "configurable_catch_point": Show("reworld/ConfigurableCatchPoint-v1", 4, 25, 2, 150),
+    "configurable_hard_move": Show("reworld/ConfigurableHardMove-v0", 0, 30, 2, 150),
+    "configurable_moving": Show("reworld/ConfigurableMoving-v1", 1, 200, 4, 80),
+    "configurable_sliding": Show("reworld/ConfigurableSliding-v1", 2, 200, 4, 80),
+    "configurable_tabular": Show("reworld/ConfigurableTabular-v0", 0, 100, 2, 120),
     "configurable_block_world": Show("reworld/ConfigurableBlockWorld-v0", 26, 200, 7, 120, look=200),
 }
 

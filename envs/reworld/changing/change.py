@@ -64,7 +64,8 @@ class ChangeableWorld(World):
     def change_of(self, before: Any, after: Any) -> str:
         """See `World.change_of`."""
         changes, old = after["state"]["changes"], before["state"]["changes"]["waiting"]
-        cost = f", cost {changes['cost']:.3g}" if changes["cost"] else ""
+        price = float(changes["cost"])
+        cost = f", cost {price:.0f}" if price >= 1000.0 else f", cost {price:.3g}" if price else ""
         if not changes["configured"]:
             # Whether a change fails is drawn, and nothing else is while the dynamics stand still.
             return f"failed{cost}" if before["generator"] != after["generator"] else "not possible"
@@ -72,7 +73,7 @@ class ChangeableWorld(World):
         differing = np.flatnonzero(new != old)
         k = differing[0]
         what = f"{old[k]:.4g} -> {new[k]:.4g}" if len(differing) == 1 else f"{len(differing)} parameters"
-        when = " from the next epoch on" if self.changing.takes_effect == "next_epoch" else ""
+        when = " next epoch" if self.changing.takes_effect == "next_epoch" else ""
         return f"{what}{when}{cost}"
 
 

@@ -79,7 +79,7 @@ class TestOnePicture:
         env = drawn(Changing(parameters=("wind",), takes_effect="next_epoch", epoch=3))
         env.step((2, [[], [], [15.0]]))
         env.render()
-        assert captions[-1]["title"].endswith("set_wind: 0 -> 15 from the next epoch on, cost 0.5")
+        assert captions[-1]["title"].endswith("set_wind: 0 -> 15 next epoch, cost 0.5")
         assert captions[-1]["below"] == ["default configuration"]
 
     def test_says_that_a_change_is_not_possible(self, captions: list[dict[str, Any]]) -> None:
