@@ -185,6 +185,7 @@ def _changing(module: str) -> list[str]:
         ]
         parts += [
             f"## Changing it: `{spec.id}`",
+            f"![{spec.id}](../images/configurable_{_stem(module)}.gif)",
             head.replace("\n", " "),
             rest,
             _table(("", "mean return", "pays per episode"), rows),

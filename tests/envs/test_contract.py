@@ -12,7 +12,7 @@ IDS = [id for id in gymnasium.registry if id.startswith("reworld/")]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("id", [pytest.param(id, marks=pytest.mark.xdist_group(id)) for id in IDS])
 def test_contract(id: str, check: Callable[[str], None]) -> None:
     check(id)
 

@@ -79,16 +79,17 @@ class Changing:
         configurations: For ``"choose"``: by name, the values of those parameters that it changes; a parameter that only
             others change has its nominal value there. The first is the nominal one.
         moves: For ``"choose"``: from which configuration to which, as in ``{"calm": ["gale"]}``, or with prices, as in
-            ``{"calm": {"gale": 60.0}}``, which then stand in place of `cost`. None for every move. A configuration that is
-            none of the named ones counts as the nearest of them.
+            ``{"calm": {"gale": 60.0}}``, which then stand in place of `cost`. None for every move. What `cost` makes of a
+            move is computed once, with all other parameters at their nominal values. An episode that begins in none of the
+            named configurations counts as in the nearest of them.
         nominal: By name, what episodes begin with where it is not the world's default.
         largest_shift: For ``"shift"``: in shares of a parameter's range, in (0, 1].
         failure: Probability that a change fails, in [0, 1). It is paid all the same.
         takes_effect: ``"at_once"``, or at the ``"next_epoch"``.
         epoch: How many primitive steps a configuration holds: changes are possible only after a whole number of
             epochs, any number of them; or ``"episode"``: only before the first primitive step.
-        survives_reset: Whether an episode begins with what the last one ended with, until a seed or a configuration is given
-            to `reset`. If not, it begins with the nominal configuration.
+        survives_reset: Whether an episode begins with the changes that the last one ended with, until a seed or a
+            configuration is given to `reset`. If not, it begins with the nominal configuration.
         cost: See `Cost`.
         cost_in_reward: Whether the reward is less by the cost. It is in ``info["cost"]`` in any case.
         budget: How much cost may be spent: an undiscounted sum. None for any.

@@ -393,6 +393,7 @@ def temporary_id(request: pytest.FixtureRequest) -> Iterator[str]:
     del gymnasium.registry[id]
 
 
+@pytest.mark.xdist_group("changeable worlds")
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_changeable_world_keeps_the_contract(temporary_id: str, check: Callable[[str], None]) -> None:
     check(temporary_id)
