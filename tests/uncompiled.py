@@ -38,4 +38,3 @@ class PlainEnv(WorldEnv):
         names = Kernels.__dataclass_fields__
         self._kernels = Kernels(**{name: link(getattr(loops, name), replacements, self.world.constants) for name in names})
         self._instances: Any = self._instances.view(np.recarray)
-        self._reports: Any = self._reports if self.world.report is None else self._reports.view(np.recarray)

@@ -84,7 +84,8 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._row = (self._offsets[-1],)
         self._instances = instances_of(self.world, 1)
         self._blank = self._instances["state"].copy()
-        self._reports = np.zeros(1, self.world.report_dtype)
+        self._reports = self.world.reports(1)
+        self._every_branch = np.ones(len(self.world.branches), np.int8)
         self._seeded = False
         self._running = False
         self._kernels = kernels(self.world)
@@ -175,9 +176,7 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
     @property
     def action_mask(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
         """Which branches may be chosen now, int8 of shape (number of branches,), as in `info`."""
-        if self.world.report is None:
-            return np.ones(len(self.world.branches), np.int8)
-        return self._reports["action_mask"][0].copy()  # type: ignore[no-any-return]
+        return self._reports.action_mask[0].copy() if self._reports else self._every_branch.copy()
 
     def get_state(self) -> np.void:
         """Copy everything that the future depends on: state, configuration, generator, age of the episode.
@@ -254,22 +253,22 @@ class WorldEnv(gymnasium.Env[Observation, Any]):
         self._kernels = kernels(self.world)
 
     def _info(self, succeeded: bool) -> dict[str, Any]:
-        if self.world.report is None:
+        if not self._reports:
             return {
                 "cost": 0.0,
                 "configuration": self._configuration.copy(),
                 "configured": False,
                 "budget_left": _NO_BUDGET,
-                "action_mask": self.action_mask,
+                "action_mask": self._every_branch.copy(),
                 "success": succeeded,
             }
-        report = self._reports[0]
+        cost, configuration, configured, budget_left, action_mask = self._reports
         return {
-            "cost": float(report["cost"]),
-            "configuration": report["configuration"].copy(),
-            "configured": bool(report["configured"]),
-            "budget_left": float(report["budget_left"]),
-            "action_mask": self.action_mask,
+            "cost": cost.item(),
+            "configuration": configuration[0].copy(),
+            "configured": configured.item(),
+            "budget_left": budget_left.item(),
+            "action_mask": action_mask[0].copy(),
             "success": succeeded,
         }
 

@@ -49,8 +49,7 @@ def check_plain_source(id: str) -> None:
     instances: Any = instances_of(world, 1).view(np.recarray)
     start = world.default_configuration
     observations, successes = np.empty((1, world.observation_size), world.observation_dtype), np.empty(1, np.bool_)
-    reports: Any = np.zeros(1, world.report_dtype)
-    reports = reports if world.report is None else reports.view(np.recarray)
+    reports = world.reports(1)
     with np.errstate(all="ignore"):
         for _ in range(3):
             reset(instances, np.ones(1, np.bool_), np.array([[start, start]]), observations, successes, reports)
@@ -132,16 +131,14 @@ def check_compiled_equals_plain(id: str) -> None:
         branch, x = env.read_action(action)
         instances = np.array([env.get_state()]).view(np.recarray)
         observation = np.empty(env.world.observation_size, env.world.observation_dtype)
-        reports: Any = np.zeros(1, env.world.report_dtype)
+        reports = env.world.reports(1)
         with np.errstate(all="ignore"):
-            outcome = plain(
-                instances, branch, x, observation, reports if env.world.report is None else reports.view(np.recarray)
-            )
+            outcome = plain(instances, branch, x, observation, reports)
         found = env.step(action)
         expected = (present(env.world, observation), *outcome)
         _assert_same((*found[:3], found[4]["success"]), expected, f"Compiled step {t}")
-        if env.world.report is not None:
-            said = {name: reports[name][0] for name in reports.dtype.names}
+        if reports:
+            said = {name: array[0] for name, array in reports._asdict().items()}
             _assert_same({name: found[4][name] for name in said}, said, f"What info says after compiled step {t}")
         _assert_same(env.get_state()["state"].tolist(), instances[0]["state"].tolist(), f"The state after compiled step {t}")
         if found[2]:

@@ -2,8 +2,10 @@
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from reworld.errors import InvalidOption
 from reworld.generator import seed_generator
 from reworld.rendering import Film
 from reworld.spaces import action_space, configuration_space, observation_space, present
+from reworld.world import Reports
 
 _AUTORESET = {
     AutoresetMode.DISABLED: loops.AUTORESET_DISABLED,
@@ -27,8 +30,8 @@ _AUTORESET = {
 }
 
 
-# The range of configurations to draw a new episode's from, where it is that of the last one.
-_AS_IT_IS = np.empty((1, 2, 0))
+# What a new episode's configuration is drawn from, where it is that of the last one.
+_AS_IT_IS = np.empty((1, 1, 0))
 
 
 class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
@@ -97,6 +100,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self.configuration_space = configuration_space(self.world)
         self._time_limit = max_episode_steps or 2**62
         self._starts = starting_configurations(self.world, configuration, num_envs)
+        self._fixed_starts = np.ascontiguousarray(self._starts[:, :1])
         self._configuration_varies = False
         self._film = None if render_mode is None else Film(self.world, render_mode)
         self._offsets = self.world.branch_offsets
@@ -111,7 +115,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         self._copy = copy
         self._final_observations = np.zeros((num_envs, self.world.observation_size), self.world.observation_dtype)
         self._final_successes = np.zeros(num_envs, np.bool_)
-        self._final_reports = np.zeros(num_envs, self.world.report_dtype)
+        self._final_reports = self.world.reports(num_envs)
         self._outputs = self._fresh_outputs()
         edges = np.linspace(0, num_envs, min(threads, num_envs) + 1).astype(int)
         self._slices = [slice(int(start), int(stop)) for start, stop in pairwise(edges)]
@@ -147,7 +151,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         seeded = self._seed(seed, chosen)
         self._instances["state"][chosen if "configuration" in options else seeded] = self._blank
         # Rows that are not reset keep what they showed.
-        self._outputs = tuple(output.copy() for output in self._outputs) if self._copy else self._outputs
+        self._outputs = _each(np.copy, self._outputs) if self._copy else self._outputs
         observations, _, _, _, successes, reports = self._outputs
         self._kernels.reset_batch(self._instances, chosen.copy(), starts, observations, successes, reports)
         self._running = True
@@ -220,7 +224,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
         """Which branches may be chosen now, int8 of shape (num_envs, number of branches), as in `info`."""
         if not self._reporting:
             return np.ones((self.num_envs, len(self.world.branches)), np.int8)
-        return np.array(self._outputs[-1]["action_mask"])
+        return self._outputs[-1].action_mask.copy()  # type: ignore[no-any-return]
 
     def get_state(self) -> Instances:
         """Copy everything that the future depends on, a structured array of shape (num_envs,): see `WorldEnv.get_state`."""
@@ -310,11 +314,14 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     def _step_kernel(self, branches: Any, outputs: tuple[Any, ...]) -> None:
         finals = (self._final_observations, self._final_successes, self._final_reports)
         arrays = (self._instances, branches, self._own, *outputs, *finals)
+        all_starts = self._fixed_starts if self._reporting else _AS_IT_IS
+        if self._configuration_varies:
+            all_starts = self._starts
         if len(self._slices) == 1:
-            self._step_part(self._starts, arrays)
+            self._step_part(all_starts, arrays)
             return
-        pieces = [tuple(array[part] for array in arrays) for part in self._slices]
-        starts = [self._starts if len(self._starts) == 1 else self._starts[part] for part in self._slices]
+        pieces = [_each(itemgetter(part), arrays) for part in self._slices]
+        starts = [all_starts if len(all_starts) == 1 else all_starts[part] for part in self._slices]
         for _ in self._threads().map(self._step_part, starts, pieces):
             pass
 
@@ -324,7 +331,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             instances,
             branches,
             own,
-            starts if self._configuration_varies or self._reporting else _AS_IT_IS,
+            starts,
             _AUTORESET[self.autoreset_mode],
             self._time_limit,
             *outputs,
@@ -339,8 +346,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
     def _fresh_outputs(self) -> tuple[Any, ...]:
         n = self.num_envs
         observations = np.empty((n, self.world.observation_size), self.world.observation_dtype)
-        # Without reports nothing is written: the same bytes will do.
-        reports = np.empty_like(self._final_reports) if self._reporting else self._final_reports
+        reports = _each(np.empty_like, self._final_reports)
         return observations, np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_), np.empty(n, np.bool_), reports
 
     def _note_configuration(self) -> None:
@@ -355,7 +361,7 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
 
     def _info(self, successes: Any, reports: Any) -> dict[str, Any]:
         if self._reporting:
-            return {**self._constant_info, **{key: reports[key] for key in reports.dtype.names}, "success": successes}
+            return {**self._constant_info, **reports._asdict(), "success": successes}
         return {**self._constant_info, "success": successes}
 
     def _add_final(self, info: dict[str, Any], before: dict[str, Any], ended: np.ndarray[Any, np.dtype[np.bool_]]) -> None:
@@ -364,10 +370,9 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
             final_observations = np.zeros_like(self._final_observations)
             final_observations[indices] = self._final_observations[indices]
             info["final_obs"] = present(self.world, final_observations)
-            final_reports = self._final_reports.copy()
             info["final_info"] = {
                 **before,
-                **({key: final_reports[key] for key in final_reports.dtype.names} if self._reporting else {}),
+                **({key: array.copy() for key, array in self._final_reports._asdict().items()} if self._final_reports else {}),
                 "success": self._final_successes.copy(),
                 **{f"_{key}": ended for key in _INFO_KEYS},
             }
@@ -375,6 +380,12 @@ class WorldVectorEnv(VectorEnv[Observation, Any, Any]):
 
 
 _INFO_KEYS = ("cost", "configuration", "configured", "budget_left", "action_mask", "success")
+
+
+def _each(change: Callable[[Any], Any], arrays: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Change every array of a tuple, those of `Reports` in it, too."""
+    changed = [_each(change, each) if isinstance(each, tuple) else change(each) for each in arrays]
+    return Reports._make(changed) if isinstance(arrays, Reports) else tuple(changed)
 
 
 def _read_only(array: Any) -> Any:

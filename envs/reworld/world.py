@@ -15,7 +15,7 @@ without a fault, is among the world's `constants`.
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -77,6 +77,24 @@ class Branch:
     parameters: tuple[Quantity, ...] = ()
 
 
+class Reports(NamedTuple):
+    """What `info` says of changes, for n environments: see `reworld.environment.WorldEnv`.
+
+    Args:
+        cost: float64 of shape (n,).
+        configuration: float64 of shape (n, number of parameters).
+        configured: bool of shape (n,).
+        budget_left: float64 of shape (n,).
+        action_mask: int8 of shape (n, number of branches).
+    """
+
+    cost: np.ndarray[Any, np.dtype[np.float64]]
+    configuration: np.ndarray[Any, np.dtype[np.float64]]
+    configured: np.ndarray[Any, np.dtype[np.bool_]]
+    budget_left: np.ndarray[Any, np.dtype[np.float64]]
+    action_mask: np.ndarray[Any, np.dtype[np.int8]]
+
+
 @dataclass(frozen=True, eq=False)
 class World:
     """A parameterized-action MDP whose dynamics are a function of a configuration.
@@ -106,7 +124,7 @@ class World:
         tabulate: ``tabulate(c, kernel, rewards, start)`` fills in the exact model of a finite world: see `reworld.finite`.
         constants: What stands in place of the global values of these names in the functions above, functions included.
         picture: Width and height of a drawing, in pixels.
-        report: ``report(state, c, report)`` writes what `info` says of changes to a record of `report_dtype`, if there are any.
+        report: ``report(state, c, reports, i)`` writes what `info` says of changes, if there are any, to row i of `Reports`.
 
     Raises:
         InvalidWorld: If two names of a table are equal, or a parameter's default lies outside its bounds.
@@ -128,7 +146,7 @@ class World:
     tabulate: Callable[[Record, Any, Any, Any], None] | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     picture: tuple[int, int] = (720, 300)
-    report: Callable[[Record, Record, Record], None] | None = None
+    report: Callable[[Record, Record, Reports, int], None] | None = None
 
     def __post_init__(self) -> None:
         """Refuse tables that contradict themselves."""
@@ -199,20 +217,20 @@ class World:
             align=True,
         )
 
-    @property
-    def report_dtype(self) -> np.dtype[Any]:
-        """What `report` writes, of which `WorldEnv` tells the meaning; a byte that is not read if there is no `report`."""
+    def reports(self, count: int) -> Reports | tuple[()]:
+        """Allocate what `report` writes to.
+
+        Args:
+            count: Number of environments.
+        """
         if self.report is None:
-            return np.dtype(np.int8)
-        return np.dtype(
-            [
-                ("cost", np.float64),
-                ("budget_left", np.float64),
-                ("configuration", np.float64, (len(self.parameters),)),
-                ("configured", np.bool_),
-                ("action_mask", np.int8, (len(self.branches),)),
-            ],
-            align=True,
+            return ()
+        return Reports(
+            cost=np.zeros(count),
+            configuration=np.zeros((count, len(self.parameters))),
+            configured=np.zeros(count, np.bool_),
+            budget_left=np.zeros(count),
+            action_mask=np.zeros((count, len(self.branches)), np.int8),
         )
 
     @property

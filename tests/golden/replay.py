@@ -105,7 +105,7 @@ def replay(recording: Recording, forget_rounding: bool) -> Replay:
     return Replay(states, observations, rewards, terminated, substeps, draws_used)
 
 
-_NO_REPORTS = np.zeros(1, np.int8)
+_NO_REPORTS = ()
 
 
 def replay_resets(recording: Recording) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

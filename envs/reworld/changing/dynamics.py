@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from reworld.generator import Generator, uniform
-from reworld.world import Record, Vector
+from reworld.world import Record, Reports, Vector
 
 # Kinds of costs.
 EXPONENTIAL, L1, QUADRATIC, KL, WASSERSTEIN = 0, 1, 2, 3, 4
@@ -117,19 +117,20 @@ def observe(state: Record, c: Record, out: Any) -> None:
             out[k] = _budget_left(changes) / BUDGET if BUDGET > 0.0 else 0.0
 
 
-def report(state: Record, c: Record, report: Record) -> None:
+def report(state: Record, c: Record, reports: Reports, i: int) -> None:
     """Say what is in force, what was paid, what may be paid, and which branches may be chosen."""
     changes = state.changes
-    report.cost = changes.cost
-    report.configured = changes.configured != 0
-    report.budget_left = _budget_left(changes)
+    reports.cost[i] = changes.cost
+    reports.configured[i] = changes.configured != 0
+    reports.budget_left[i] = _budget_left(changes)
     for p in range(len(c.values)):
-        report.configuration[p] = c.values[p]
+        reports.configuration[i, p] = c.values[p]
     for branch in range(PRIMITIVES):
-        report.action_mask[branch] = 1
-    for k in range(len(report.action_mask) - PRIMITIVES):
-        possible = _may_choose(changes, k) if CHOOSE else _may_set(changes, k)
-        report.action_mask[PRIMITIVES + k] = possible and changes.age == 0
+        reports.action_mask[i, branch] = 1
+    for k in range(len(VALUES) if CHOOSE else len(CHANGEABLE)):
+        reports.action_mask[i, PRIMITIVES + k] = changes.age == 0 and (
+            _may_choose(changes, k) if CHOOSE else _may_set(changes, k)
+        )
 
 
 def _choose(changes: Record, k: int, c: Record, rng: Generator) -> None:

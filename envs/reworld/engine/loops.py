@@ -41,41 +41,46 @@ def world_succeeded(state: Record, c: Record) -> bool:
     raise NotImplementedError
 
 
-def world_report(state: Record, c: Record, report: Record) -> None:
+def world_report(state: Record, c: Record, reports: Any, i: int) -> None:
     """Stand for `World.report`."""
     raise NotImplementedError
 
 
-def no_report(state: Record, c: Record, report: Any) -> None:
+def no_report(state: Record, c: Record, reports: Any, i: int) -> None:
     """Stand for `World.report` where there is none."""
 
 
-def begin(instance: Record, start: Matrix, observation: Any, report: Any) -> bool:
+def begin(instance: Record, start: Matrix, observation: Any, reports: Any, i: int) -> bool:
     """Begin an episode of one instance.
 
     Args:
         instance: Its record.
         start: Lowest and highest value of each parameter, shape (2, number of parameters): the episode's
-            configuration is drawn uniformly between them. Of shape (2, 0) it stays as it is.
+            configuration is drawn uniformly between them. Of shape (1, number of parameters) it is the configuration; of
+            shape (1, 0) that stays as it is.
         observation: Row to write the first observation to.
-        report: What to write `World.report` to.
+        reports: What to write `World.report` to.
+        i: Where in it.
 
     Returns:
         Whether the first state is a success.
     """
     begin_episode(instance.generator)
     for k in range(start.shape[1]):
-        low, high = start[0, k], start[1, k]
-        instance.configuration.values[k] = uniform(instance.generator, low, high) if low < high else low
+        instance.configuration.values[k] = start[0, k]
+    if start.shape[0] == 2:
+        for k in range(start.shape[1]):
+            if start[0, k] < start[1, k]:
+                instance.configuration.values[k] = uniform(instance.generator, start[0, k], start[1, k])
     world_reset(instance.state, instance.configuration, instance.generator)
     instance.elapsed = 0
     instance.ended = 0
     world_observe(instance.state, instance.configuration, observation)
-    world_report(instance.state, instance.configuration, report)
+    world_report(instance.state, instance.configuration, reports, i)
     return world_succeeded(instance.state, instance.configuration)
 
 
-def advance(instance: Record, branch: int, x: Vector, observation: Any, report: Any) -> tuple[float, bool, bool]:
+def advance(instance: Record, branch: int, x: Vector, observation: Any, reports: Any, i: int) -> tuple[float, bool, bool]:
     """Take one action in one instance.
 
     Args:
@@ -83,7 +88,8 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any, report: 
         branch: The discrete choice, in range.
         x: The parameters of that branch.
         observation: Row to write the observation to.
-        report: What to write `World.report` to.
+        reports: What to write `World.report` to.
+        i: Where in it.
 
     Returns:
         Reward, whether the episode terminated, and whether its state is a success.
@@ -91,7 +97,7 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any, report: 
     reward, terminated = world_step(instance.state, branch, x, instance.configuration, instance.generator)
     succeeded = world_succeeded(instance.state, instance.configuration)
     world_observe(instance.state, instance.configuration, observation)
-    world_report(instance.state, instance.configuration, report)
+    world_report(instance.state, instance.configuration, reports, i)
     instance.elapsed += 1
     instance.ended = terminated
     return reward, terminated, succeeded
@@ -99,7 +105,7 @@ def advance(instance: Record, branch: int, x: Vector, observation: Any, report: 
 
 def step_single(instances: Any, branch: int, x: Vector, observation: Any, reports: Any) -> tuple[float, bool, bool]:
     """`advance` the first instance of a batch: the entry point of single environments."""
-    reward, terminated, succeeded = advance(instances[0], branch, x, observation, reports[0])
+    reward, terminated, succeeded = advance(instances[0], branch, x, observation, reports, 0)
     return float(reward), bool(terminated), bool(succeeded)  # Uncompiled they are NumPy's.
 
 
@@ -109,14 +115,14 @@ def reset_batch(instances: Any, chosen: Flags, starts: Any, observations: Any, s
     Args:
         instances: Shape (n,).
         chosen: Which of them, shape (n,).
-        starts: As `start` of `begin`, shape (n, 2, number of parameters), or (1, 2, …) for all alike.
+        starts: As `start` of `begin`, shape (n, …), or (1, …) for all alike.
         observations: Shape (n, size of an observation); the rows of the chosen are written.
         successes: Shape (n,); likewise.
-        reports: Shape (n,); likewise.
+        reports: From `World.reports`; likewise.
     """
     for i in range(len(instances)):
         if chosen[i]:
-            successes[i] = begin(instances[i], starts[min(i, len(starts) - 1)], observations[i], reports[i])
+            successes[i] = begin(instances[i], starts[min(i, len(starts) - 1)], observations[i], reports, i)
 
 
 def observe_batch(instances: Any, observations: Any, successes: Flags, reports: Any) -> None:
@@ -126,13 +132,13 @@ def observe_batch(instances: Any, observations: Any, successes: Flags, reports: 
         instances: Shape (n,).
         observations: Shape (n, size of an observation), written.
         successes: Shape (n,), written.
-        reports: Shape (n,), written.
+        reports: From `World.reports`, written.
     """
     for i in range(len(instances)):
         instance = instances[i]
         successes[i] = world_succeeded(instance.state, instance.configuration)
         world_observe(instance.state, instance.configuration, observations[i])
-        world_report(instance.state, instance.configuration, reports[i])
+        world_report(instance.state, instance.configuration, reports, i)
 
 
 def first_out_of_range(branches: Integers, count: int) -> int:
@@ -210,21 +216,21 @@ def step_batch(
         terminations: Shape (n,), written.
         truncations: Shape (n,), written.
         successes: Shape (n,), written.
-        reports: Shape (n,), written.
+        reports: From `World.reports`, written.
         final_observations: Shape as `observations`; rows that ended are written under `AUTORESET_SAME_STEP`.
         final_successes: Shape (n,); likewise.
-        final_reports: Shape (n,); likewise.
+        final_reports: From `World.reports`; likewise.
     """
     for i in range(len(instances)):
         instance = instances[i]
         start = starts[min(i, len(starts) - 1)]
         if instance.ended and autoreset == AUTORESET_NEXT_STEP:
-            successes[i] = begin(instance, start, observations[i], reports[i])
+            successes[i] = begin(instance, start, observations[i], reports, i)
             rewards[i] = 0.0
             terminations[i] = False
             truncations[i] = False
         else:
-            reward, terminated, succeeded = advance(instance, branches[i], own[i], observations[i], reports[i])
+            reward, terminated, succeeded = advance(instance, branches[i], own[i], observations[i], reports, i)
             truncated = instance.elapsed >= time_limit
             instance.ended = terminated or truncated
             rewards[i] = reward
@@ -233,6 +239,6 @@ def step_batch(
             successes[i] = succeeded
             if instance.ended and autoreset == AUTORESET_SAME_STEP:
                 world_observe(instance.state, instance.configuration, final_observations[i])
-                world_report(instance.state, instance.configuration, final_reports[i])
+                world_report(instance.state, instance.configuration, final_reports, i)
                 final_successes[i] = succeeded
-                successes[i] = begin(instance, start, observations[i], reports[i])
+                successes[i] = begin(instance, start, observations[i], reports, i)

@@ -38,8 +38,7 @@ def trace(world: World, instance: Record, branch: int, x: Vector) -> Instances:
         traced["state"][name] = instance["state"][name]
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         traced = traced.view(np.recarray)
-    observation, reports = np.empty(world.observation_size, world.observation_dtype), np.empty(1, world.report_dtype)
-    _step(world)(traced, branch, x, observation, reports)
+    _step(world)(traced, branch, x, np.empty(world.observation_size, world.observation_dtype), world.reports(1))
     states = traced["state"]["states"][0, : int(traced["state"]["count"][0])]
     seen = np.repeat(np.asarray(instance), len(states))
     for k, name in enumerate(world.state):

@@ -289,7 +289,7 @@ from reworld.engine.kernels import instances_of, replacements_for
 from reworld.engine.linking import compile_linked
 from reworld.worlds.cartpole import WORLD
 step = compile_linked(loops.step_single, replacements_for(WORLD), WORLD.name)
-outcome = step(instances_of(WORLD, 1), 1, np.empty(0), np.empty(4, np.float32), np.zeros(1, np.int8))
+outcome = step(instances_of(WORLD, 1), 1, np.empty(0), np.empty(4, np.float32), ())
 print(outcome[0], sum(step.stats.cache_hits.values()))
 """
 
