@@ -23,6 +23,8 @@ Reals = np.ndarray[Any, np.dtype[np.float64]]
 Integers = np.ndarray[tuple[int], np.dtype[np.int64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
+_TOLERANCE = 1e-9  # By how much the sum of a law may miss 1.
+
 
 @dataclass(frozen=True, eq=False)
 class FiniteMDP:
@@ -109,6 +111,46 @@ def optimal_actions(model: FiniteMDP, discount: float) -> Integers:
             # What is equal but for rounding is a tie.
             best: Integers = (worth >= values[:, None] - 1e-8 * np.abs(values).max()).argmax(axis=1)
             return best
+
+
+def read_numbers(name: str, values: Any) -> Reals:
+    """Take an array of finite numbers, or refuse it.
+
+    Args:
+        name: What errors call it.
+        values: Anything like an array.
+
+    Raises:
+        InvalidOption: If it is none, or an entry is not finite.
+    """
+    try:
+        numbers = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(f"{name} is no array of numbers. ({error})") from error
+    if not np.isfinite(numbers).all():
+        where = np.argwhere(~np.isfinite(numbers))[0].tolist()
+        raise InvalidOption(f"{name}{where} is {numbers[tuple(where)]}: give finite numbers.")
+    return numbers
+
+
+def read_laws(name: str, laws: Reals) -> Reals:
+    """Refuse rows that are no probabilities, and free the others of what a sum misses 1 by.
+
+    Args:
+        name: What errors call them.
+        laws: Probabilities, in rows along the last axis.
+
+    Raises:
+        InvalidOption: If an entry is negative, or a row's sum is not 1.
+    """
+    sums = laws.sum(axis=-1, keepdims=True)
+    wrong = (laws < 0.0).any(axis=-1) | (np.abs(sums[..., 0] - 1.0) > _TOLERANCE)
+    if wrong.any():
+        where = np.argwhere(wrong)[0].tolist()
+        law = laws[tuple(where)]
+        raise InvalidOption(f"{name}{where or ''} is {law.tolist()}, of sum {law.sum():.12g}: give probabilities of sum 1.")
+    probabilities: Reals = laws / sums
+    return probabilities
 
 
 def _world_tabulate(c: Record, kernel: Any, rewards: Any, start: Any) -> None:

@@ -21,7 +21,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from reworld.errors import InvalidOption
-from reworld.finite import FiniteMDP, Integers, Reals, optimal_actions
+from reworld.finite import FiniteMDP, Integers, Reals, optimal_actions, read_laws, read_numbers
 from reworld.generator import Generator, uniform
 from reworld.rendering import AGENT, GOAL, INK, PAPER, TRAIL, WOOD, Canvas, Color, Point
 from reworld.world import Branch, Parameter, Record, Vector, World
@@ -33,8 +33,6 @@ REWARDS: Reals = np.empty((0, 0, 0))
 START: Reals = np.empty(0)
 TERMINAL = np.empty(0, np.bool_)
 PLAN: Integers = np.empty(0, np.int64)
-
-_TOLERANCE = 1e-9  # By how much the sum of a law may miss 1.
 
 
 def reset(state: Record, c: Record, rng: Generator) -> None:
@@ -246,7 +244,7 @@ def _load(path: str | PathLike[str]) -> dict[str, Any]:
 
 def _checked(kernel: Any, rewards: Any, start: Any = None, terminal: Any = None) -> FiniteMDP:
     """Refuse arrays that do not make a Markov decision process."""
-    kernel = _numbers("kernel", kernel)
+    kernel = read_numbers("kernel", kernel)
     if kernel.ndim != 3 or kernel.shape[0] != kernel.shape[2] or not kernel.size:
         raise InvalidOption(f"kernel has shape {kernel.shape}: give kernel[s, a, s'], of shape (S, A, S).")
     states, actions, _ = kernel.shape
@@ -254,38 +252,15 @@ def _checked(kernel: Any, rewards: Any, start: Any = None, terminal: Any = None)
     if ends.shape != (states,) or ends.dtype != np.bool_ or ends.all():
         raise InvalidOption(f"terminal={terminal!r}: give {states} bools, one for each state, not all of them true.")
     kernel = np.where(ends[:, None, None], np.eye(states)[:, None, :], kernel)
-    rewards = _numbers("rewards", rewards)
+    rewards = read_numbers("rewards", rewards)
     if rewards.shape == (states, actions):
         rewards = rewards[:, :, None]
     elif rewards.shape != kernel.shape:
         raise InvalidOption(f"rewards has shape {rewards.shape}: give {(states, actions, states)} or {(states, actions)}.")
     rewards = np.where(ends[:, None, None], 0.0, np.broadcast_to(rewards, kernel.shape))
-    start = _numbers("start", ~ends / np.sum(~ends) if start is None else start)
+    start = read_numbers("start", ~ends / np.sum(~ends) if start is None else start)
     if start.shape != (states,):
         raise InvalidOption(f"start has shape {start.shape}: give {states} probabilities, one for each state.")
     if start[ends].any():
         raise InvalidOption(f"start={start.tolist()} gives a terminal state a probability: an episode cannot begin at its end.")
-    return FiniteMDP(_laws("kernel", kernel), rewards, _laws("start", start), ends)
-
-
-def _numbers(name: str, values: Any) -> Reals:
-    try:
-        numbers = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidOption(f"{name} is no array of numbers. ({error})") from error
-    if not np.isfinite(numbers).all():
-        where = np.argwhere(~np.isfinite(numbers))[0].tolist()
-        raise InvalidOption(f"{name}{where} is {numbers[tuple(where)]}: give finite numbers.")
-    return numbers
-
-
-def _laws(name: str, laws: Reals) -> Reals:
-    """Refuse rows that are no probabilities, and free the others of what a sum misses 1 by."""
-    sums = laws.sum(axis=-1, keepdims=True)
-    wrong = (laws < 0.0).any(axis=-1) | (np.abs(sums[..., 0] - 1.0) > _TOLERANCE)
-    if wrong.any():
-        where = np.argwhere(wrong)[0].tolist()
-        law = laws[tuple(where)]
-        raise InvalidOption(f"{name}{where or ''} is {law.tolist()}, of sum {law.sum():.12g}: give probabilities of sum 1.")
-    probabilities: Reals = laws / sums
-    return probabilities
+    return FiniteMDP(read_laws("kernel", kernel), rewards, read_laws("start", start), ends)

@@ -14,10 +14,8 @@ from reworld.changing.flat import FlatMDP
 from reworld.configuration import starting_configurations
 from reworld.environment import find_world
 from reworld.errors import InvalidConfiguration, InvalidOption, nearest
-from reworld.finite import FiniteMDP, Reals, exact_model
+from reworld.finite import FiniteMDP, Reals, exact_model, read_laws, read_numbers
 from reworld.world import World
-
-_TOLERANCE = 1e-9  # By how much the sum of a law may miss 1.
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,23 +48,23 @@ class Level:
     names: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        kernel, costs = _numbers("kernel", self.kernel), _numbers("costs", self.costs)
+        kernel, costs = read_numbers("kernel", self.kernel), read_numbers("costs", self.costs)
         kernel = kernel[None] if kernel.ndim == 3 else kernel
         if kernel.ndim != 4 or kernel.shape[2] != kernel.shape[3] or not kernel.size:
             raise InvalidOption(f"kernel has shape {np.shape(self.kernel)}: give kernel[v, u, i, j], of shape (V, U, n, n).")
         kernels, actions, states, _ = kernel.shape
         if costs.shape != (states, actions):
             raise InvalidOption(f"costs has shape {costs.shape}: give costs[i, u], here of shape {(states, actions)}.")
-        start = np.eye(states)[0] if self.start is None else _numbers("start", self.start)
+        start = np.eye(states)[0] if self.start is None else read_numbers("start", self.start)
         if start.shape != (states,):
             raise InvalidOption(f"start has shape {start.shape}: give {states} probabilities, one for each state.")
         allowed = np.ones(costs.shape, np.bool_) if self.allowed is None else np.asarray(self.allowed)
         if allowed.shape != costs.shape or allowed.dtype != np.bool_ or not allowed.any(axis=1).all():
             raise InvalidOption(f"allowed: give bools of shape {costs.shape}, with at least one true for each state.")
         kernel = np.where(allowed.T[None, :, :, None], kernel, np.eye(states))
-        _set(self, "kernel", _laws("kernel", kernel))
+        _set(self, "kernel", read_laws("kernel", kernel))
         _set(self, "costs", np.where(allowed, costs, 0.0))
-        _set(self, "start", _laws("start", start))
+        _set(self, "start", read_laws("start", start))
         _set(self, "allowed", allowed)
         _set(self, "actions", _named("actions", self.actions, actions))
         _set(self, "names", _named("kernels", self.names, kernels))
@@ -471,23 +469,3 @@ def _named(what: str, names: Sequence[str], count: int) -> tuple[str, ...]:
 def _set(instance: Any, name: str, value: Any) -> None:
     """Set a field of a frozen instance while it is made."""
     object.__setattr__(instance, name, value)
-
-
-def _numbers(name: str, values: Any) -> Reals:
-    try:
-        numbers = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidOption(f"{name} is no array of numbers. ({error})") from error
-    if not np.isfinite(numbers).all():
-        raise InvalidOption(f"{name} has entries that are not finite: give finite numbers.")
-    return numbers
-
-
-def _laws(name: str, laws: Reals) -> Reals:
-    sums = laws.sum(axis=-1, keepdims=True)
-    wrong = (laws < 0.0).any(axis=-1) | (np.abs(sums[..., 0] - 1.0) > _TOLERANCE)
-    if wrong.any():
-        where = np.argwhere(wrong)[0].tolist()
-        raise InvalidOption(f"{name}{where or ''} is {laws[tuple(where)].tolist()}: give probabilities of sum 1.")
-    probabilities: Reals = laws / sums
-    return probabilities

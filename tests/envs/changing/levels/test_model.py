@@ -261,12 +261,15 @@ class TestRefusals:
         ("arguments", "message"),
         [
             ({"kernel": np.ones((2, 2))}, r"kernel has shape \(2, 2\): give kernel\[v, u, i, j\]"),
-            ({"kernel": [[[0.5, 0.4], [0.0, 1.0]]]}, r"kernel\[0, 0, 0\] is \[0.5, 0.4\]: give probabilities of sum 1"),
+            (
+                {"kernel": [[[0.5, 0.4], [0.0, 1.0]]]},
+                r"kernel\[0, 0, 0\] is \[0.5, 0.4\], of sum 0.9: give probabilities of sum 1",
+            ),
             ({"kernel": [[["a", 0.4], [0.0, 1.0]]]}, "kernel is no array of numbers"),
             ({"costs": [[1.0, 0.0]]}, r"costs has shape \(1, 2\): give costs\[i, u\], here of shape \(2, 1\)"),
-            ({"costs": [[np.nan], [0.0]]}, "costs has entries that are not finite"),
+            ({r"costs": [[np.nan], [0.0]]}, "costs\[.*\] is .*: give finite numbers"),
             ({"start": [1.0]}, r"start has shape \(1,\): give 2 probabilities"),
-            ({"start": [1.5, -0.5]}, r"start is \[1.5, -0.5\]: give probabilities of sum 1"),
+            ({"start": [1.5, -0.5]}, r"start is \[1.5, -0.5\], of sum 1: give probabilities of sum 1"),
             ({"discount": 1.2}, "discount=1.2: give the probability that an episode goes on"),
             ({"steps": 0}, "steps=0: give an integer of at least 1"),
             ({"allowed": np.zeros((2, 1), np.bool_)}, r"allowed: give bools of shape \(2, 1\), with at least one true"),
