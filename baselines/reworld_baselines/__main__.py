@@ -1,12 +1,13 @@
-"""The command line: ``python -m reworld_baselines train --env reworld/Platform-v0`` and ``… evaluate RUN_DIR``."""
+"""The command line: ``python -m reworld_baselines train --env reworld/Platform-v0``, ``… evaluate RUN_DIR``, ``… solve INSTANCE``."""
 
 import dataclasses
+import json
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -53,6 +54,25 @@ class Evaluate:
     """How many."""
 
 
+@dataclass(frozen=True)
+class Solve:
+    """Choose how a world is to be changed: solve a decision process whose kernel is a decision, too."""
+
+    instance: Positional[Annotated[str, arg(metavar="INSTANCE")]]
+    """One that comes with reworld, such as two_doors:B=2 (any other name lists them); the path of an .npz of your own; or
+    module:NAME of a problem, or of levels."""
+    method: str | None = None
+    """The recommended one of the problem, if left out; any other name lists those that there are."""
+    options: Annotated[tuple[str, ...], arg(metavar="NAME=VALUE")] = ()
+    """Of the method, such as starts=50."""
+    seed: int = 0
+    """Of a method that draws by chance."""
+    run_dir: Annotated[Path | None, arg(metavar="DIR")] = None
+    """Where the result is kept; runs/INSTANCE-METHOD-SEED-TIME if left out."""
+    budgets: tuple[float, ...] = ()
+    """Solve it for these budgets as well, also by the linearisation of the paper, and draw the value against them."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -65,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Networks as small as these are slower on more threads.
     torch.set_num_threads(1)
     command = tyro.cli(
-        Annotated[Train, subcommand("train")] | Annotated[Evaluate, subcommand("evaluate")],
+        Annotated[Train, subcommand("train")]
+        | Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Solve, subcommand("solve")],
         args=arguments,
         prog="python -m reworld_baselines",
         description="The reference agents of reworld.",
@@ -73,6 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if isinstance(command, Train):
             return _train(command)
+        if isinstance(command, Solve):
+            return _solve(command)
         print(evaluate_run(command.run_dir, command.episodes))
         return 0
     except (Error, RunError, OSError) as error:
@@ -115,6 +139,33 @@ def _read_run(command: Train) -> Run:
         evaluation_episodes=command.evaluation_episodes,
         device=command.device,
     )
+
+
+def _solve(command: Solve) -> int:
+    # Imported here, since the other commands need no convex programs.
+    from reworld_baselines.mctvmdp import instances, records, solve, solve_for_budgets
+
+    instance = instances.load(command.instance)
+    options = dict(map(_read_option, command.options))
+    result = solve(instance.problem, command.method, seed=command.seed, **options)
+    methods = dict.fromkeys((result.method, "linearised")) if command.budgets else ()
+    compared = solve_for_budgets(instance.problem, command.budgets, tuple(methods), seed=command.seed)
+    directory = command.run_dir or records.new_directory(instance.name, result.method, command.seed)
+    records.keep(directory, instance, result, command.seed, compared)
+    known = {True: "optimum", False: "best known"}[instance.exact]
+    print(result if instance.best_known is None else f"{result}\n  {known:<26}{instance.best_known:.10g}")
+    print(f"Kept in {directory}")
+    return 0
+
+
+def _read_option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise RunError(f"--options {text!r}: give NAME=VALUE, such as starts=50.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,33 @@ class Result:
     def gain(self) -> float:
         """By how much changing the world has raised the value."""
         return self.value - self.nominal_value
+
+    def __str__(self) -> str:
+        """Sum up in a few lines."""
+        certificate = self.certificate
+        known = certificate.kind if certificate.gap is None else f"{certificate.kind}, to within {certificate.gap:.2g}"
+        lines = {
+            "value": f"{self.value:.10g}",
+            "if nothing is changed": f"{self.nominal_value:.10g}",
+            "predicted": None if self.predicted is None else f"{self.predicted:.10g}",
+            "at most": None if certificate.upper_bound is None else f"{certificate.upper_bound:.10g}",
+            "cost": f"{self.cost:.6g}",
+            "certificate": known,
+            "decision processes solved": f"{self.solves:,}",
+            "seconds": f"{self.seconds:.3g}",
+        }
+        shown = [f"  {name:<26}{text}" for name, text in lines.items() if text is not None]
+        return "\n".join([f"{type(self.problem).__name__} by {self.method}", *shown, *(f"  {note}" for note in certificate.notes)])
+
+    def plot(self, file: Path | None = None) -> Figure:
+        """Draw it: convergence, and what was changed.
+
+        Args:
+            file: Where to write it, if anywhere.
+        """
+        from reworld_baselines.mctvmdp.figures import draw
+
+        return draw(self, file)
 
 
 @dataclass
