@@ -3,10 +3,20 @@
 import math
 from typing import Any, NamedTuple, Protocol
 
-from reworld.finite import Integers, Reals
-from reworld_baselines.mctvmdp.mdp import MDP
+from gymnasium.error import Error
+
+from reworld.finite import Reals
+from reworld_baselines.mctvmdp import staged, tabular
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
-from reworld_baselines.mctvmdp.tabular import kernel_slopes, policy_iteration
+from reworld_baselines.mctvmdp.staged import StagedMDP
+
+
+Model = Any
+"""An `MDP`, a single one, or a `StagedMDP`."""
+
+
+class SolverFailed(Error, RuntimeError):
+    """A method has found no solution of what it promises, and says why."""
 
 
 class Configurable(Protocol):
@@ -20,11 +30,11 @@ class Configurable(Protocol):
     def penalty(self) -> float:
         """By how much a unit of cost lessens the objective."""
 
-    def model(self, configuration: Reals) -> MDP:
+    def model(self, configuration: Reals) -> Model:
         """Make the decision process under a configuration."""
 
     def pull_back(self, configuration: Reals, slopes: Reals) -> Reals:
-        """Turn the slope of something in every entry of the kernel, shape (S, A, S), into that in the configuration, (n,)."""
+        """Turn the slope of something in every entry of the kernel, of the shape of the kernel, into that in the numbers, (n,)."""
 
     def price(self, configuration: Reals) -> float:
         """Say what a configuration costs."""
@@ -47,28 +57,28 @@ class Configurable(Protocol):
 
 
 class Solved(NamedTuple):
-    """A configuration with an optimal policy under it.
+    """A configuration with a policy under it, an optimal one unless it was asked for another.
 
     Args:
         configuration: Shape (n,).
         model: The decision process under it.
-        policy: Shape (S,).
-        values: Of each state, shape (S,).
+        policy: The action in each state, int64 of shape (S,), or at each stage, (H, S); or the probability of each action.
+        values: Of each state, shape (S,), or at each stage and after the last, (H + 1, S).
         value: At the start.
         cost: Of the configuration.
         objective: Value less penalty.
     """
 
     configuration: Reals
-    model: MDP
-    policy: Integers
+    model: Model
+    policy: Any
     values: Reals
     value: float
     cost: float
     objective: float
 
 
-def solve_at(problem: Configurable, configuration: Reals, search: Search, policy: Integers | None = None) -> Solved:
+def solve_at(problem: Configurable, configuration: Reals, search: Search, policy: Any = None) -> Solved:
     """Find the optimal policy under a configuration, exactly.
 
     Args:
@@ -78,16 +88,38 @@ def solve_at(problem: Configurable, configuration: Reals, search: Search, policy
         policy: To begin with; it stays where none is better.
     """
     model = problem.model(configuration)
-    solution = policy_iteration(model, policy)
+    solution = functions_of(model).policy_iteration(model, policy)
     search.count()
-    value, cost = float(model.start @ solution.values), problem.price(configuration)
-    objective = value - problem.penalty * cost
-    return Solved(configuration, model, solution.policy, solution.values, value, cost, objective)
+    return solved_by(problem, configuration, model, solution.policy, solution.values)
+
+
+def solved_by(problem: Configurable, configuration: Reals, model: Model, policy: Any, values: Reals) -> Solved:
+    """Put together a configuration, a policy, and its values.
+
+    Args:
+        problem: Which one.
+        configuration: Shape (n,).
+        model: The decision process under it.
+        policy: As in `Solved`.
+        values: As in `Solved`.
+    """
+    value = float(model.start @ (values[0] if isinstance(model, StagedMDP) else values))
+    cost = problem.price(configuration)
+    return Solved(configuration, model, policy, values, value, cost, value - problem.penalty * cost)
 
 
 def slopes_at(problem: Configurable, solved: Solved) -> Reals:
-    """Slopes of the optimal value in the configuration, shape (n,), where one policy alone is optimal (Danskin)."""
-    return problem.pull_back(solved.configuration, kernel_slopes(solved.model, solved.policy, solved.values))
+    """Slopes of the value of a policy in the configuration, shape (n,).
+
+    Where that policy alone is optimal, they are the slopes of the optimal value (Danskin).
+    """
+    slopes = functions_of(solved.model).kernel_slopes(solved.model, solved.policy, solved.values)
+    return problem.pull_back(solved.configuration, slopes)
+
+
+def functions_of(model: Model) -> Any:
+    """Name the module that solves such a decision process, `tabular` or `staged`: its functions have the same names."""
+    return staged if isinstance(model, StagedMDP) else tabular
 
 
 def result_of(
