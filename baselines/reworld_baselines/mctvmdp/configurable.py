@@ -10,7 +10,6 @@ from reworld_baselines.mctvmdp import staged, tabular
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.staged import StagedMDP
 
-
 Model = Any
 """An `MDP`, a single one, or a `StagedMDP`."""
 
@@ -34,7 +33,7 @@ class Configurable(Protocol):
         """Make the decision process under a configuration."""
 
     def pull_back(self, configuration: Reals, slopes: Reals) -> Reals:
-        """Turn the slope of something in every entry of the kernel, of the shape of the kernel, into that in the numbers, (n,)."""
+        """Turn slopes of something in every entry of the kernel, of its shape, into slopes in the numbers, shape (n,)."""
 
     def price(self, configuration: Reals) -> float:
         """Say what a configuration costs."""

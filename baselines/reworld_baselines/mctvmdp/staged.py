@@ -1,7 +1,7 @@
 """Decision processes of a finite horizon, whose kernel and rewards may differ from stage to stage.
 
-The functions are those of `tabular`, under the same names, so that `configurable` can take the one or the other. A policy has an
-action for each stage and state; everything is exact, by one pass from the last stage to the first, or the other way round.
+The functions are those of `tabular`, under the same names, so that `configurable` can take the one or the other. A policy has
+an action for each stage and state; everything is exact, by one pass from the last stage to the first, or the other way round.
 """
 
 from dataclasses import dataclass
