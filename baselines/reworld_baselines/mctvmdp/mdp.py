@@ -214,6 +214,8 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 def _check_fit(rewards: tuple[int, ...], start: tuple[int, ...], states: int, actions: int) -> None:
     if rewards[-2:] != (states, actions) and rewards[-3:] != (states, actions, states):
-        raise InvalidOption(f"rewards has shape {rewards}: give rewards[s, a], of shape (…, {states}, {actions}), or [s, a, s'].")
+        raise InvalidOption(
+            f"rewards has shape {rewards}: give rewards[s, a], of shape (…, {states}, {actions}), or [s, a, s']."
+        )
     if not start or start[-1] != states or math.prod(start) == 0:
         raise InvalidOption(f"start has shape {start}: give {states} probabilities, one for each state.")
