@@ -63,7 +63,7 @@ def evaluate(mdp: MDP, policy: Array) -> Array:
         Shape (…, S).
     """
     problem, policy = _flatten_both(mdp, policy)
-    return _in_blocks(_evaluate, problem, policy).reshape(*problem.lead, mdp.states)
+    return _in_blocks(mdp.states**2, _evaluate, problem, policy).reshape(*problem.lead, mdp.states)
 
 
 def occupancy(mdp: MDP, policy: Array) -> Array:
@@ -78,7 +78,7 @@ def occupancy(mdp: MDP, policy: Array) -> Array:
     """
     problem, policy = _flatten_both(mdp, policy, mdp.start.shape[:-1])
     start = _stacked(mdp.start, problem.lead, 1)
-    return _in_blocks(_visit, problem, policy, start).reshape(*problem.lead, mdp.states)
+    return _in_blocks(mdp.states**2, _visit, problem, policy, start).reshape(*problem.lead, mdp.states)
 
 
 def kernel_slopes(mdp: MDP, policy: Array, values: Array | None = None) -> Array:
@@ -120,12 +120,24 @@ def policy_iteration(mdp: MDP, policy: Array | None = None) -> Solution:
         The error is how far the values are from what the best actions make of them, over 1 - discount.
     """
     problem = _flatten(mdp, () if policy is None else policy.shape[:-1])
-    if policy is None:
-        policy = problem.xp.argmax(_along(problem, problem.rewards, 2), axis=-1)
-    else:
-        policy = _along(problem, policy, 1)
-    values, policy, iterations, error = _in_blocks(_iterate, problem, policy, evaluate=_evaluate, improve=_improve)
-    return _solution(problem, values, policy, iterations, error)
+    policy = _greedy(problem) if policy is None else _along(problem, policy, 1)
+    return _solution(problem, *_iterate_in_blocks(problem, policy))
+
+
+def policy_iteration_along(mdp: MDP) -> Solution:
+    """Find optimal policies of an ordered family, such as one for each value of a parameter: of a stack of like neighbours.
+
+    Every other one is solved first, in the same way, and the policies found are what the others begin with. Thus most need
+    a single evaluation. Where several policies are optimal, another one may be found than `policy_iteration` finds.
+
+    Args:
+        mdp: A stack, ordered along its axes.
+
+    Returns:
+        As of `policy_iteration`.
+    """
+    problem = _flatten(mdp)
+    return _solution(problem, *_iterate_along(problem))
 
 
 def value_iteration(mdp: MDP, epsilon: float = 1e-10, stop: str = "span", sweeps: int = 1000) -> Solution:
@@ -152,7 +164,7 @@ def value_iteration(mdp: MDP, epsilon: float = 1e-10, stop: str = "span", sweeps
         raise InvalidOption(f"sweeps={sweeps!r}: give a number of at least 1.")
     problem = _flatten(mdp)
     stack = problem._replace(lead=problem.lead or (1,))
-    found = _in_blocks(_sweep, stack, epsilon=epsilon, stop=stop, sweeps=sweeps)
+    found = _in_blocks(math.prod(_weights_of(mdp.kernel).shape[-3:]), _sweep, stack, epsilon=epsilon, stop=stop, sweeps=sweeps)
     return _solution(problem, *(found if problem.lead else (array[0] for array in found)))
 
 
@@ -182,7 +194,7 @@ def soft_policy_iteration(mdp: MDP, temperature: float) -> tuple[Array, Array]:
     def improve(problem: _Problem, policy: Array, values: Array) -> tuple[Array, Array, Array]:
         return _improve_soft(problem, values, temperature)
 
-    values, policy, *_ = _in_blocks(_iterate, problem, policy, evaluate=evaluate, improve=improve)
+    values, policy, *_ = _in_blocks(mdp.states**2, _iterate, problem, policy, evaluate=evaluate, improve=improve)
     policy, *_ = improve(problem, policy, values)
     return values.reshape(*problem.lead, mdp.states), xp.exp(policy).reshape(*problem.lead, mdp.states, mdp.actions)
 
@@ -209,7 +221,8 @@ class _Problem(NamedTuple):
     xp: Any
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
+        """How many there are."""
         return math.prod(self.lead)
 
     def take(self, index: Any, count: int) -> "_Problem":
@@ -260,9 +273,9 @@ def _along(problem: _Problem, array: Array, axes: int) -> Array:
     """Put an array along the axis of a stack, where there is one."""
     if not problem.lead:
         return array
-    if tuple(array.shape[:-axes]) != (problem.count,):
+    if tuple(array.shape[:-axes]) != (problem.size,):
         array = _stacked(array, problem.lead, axes)
-    return problem.xp.broadcast_to(array, (problem.count, *array.shape[-axes:]))
+    return problem.xp.broadcast_to(array, (problem.size, *array.shape[-axes:]))
 
 
 def _solution(problem: _Problem, values: Array, policy: Array, iterations: Any, error: Array) -> Solution:
@@ -278,37 +291,45 @@ def _take(array: Array, index: Any, axes: int) -> Array:
     return array if array.ndim == axes else array[index]
 
 
+def _weights_of(kernel: Any) -> Array:
+    return kernel.weights if isinstance(kernel, SparseKernel) else kernel
+
+
 def _is_law(policy: Array) -> bool:
     """Whether a policy is one of probabilities."""
     return bool(policy.dtype.kind == "f" if is_numpy_array(policy) else policy.is_floating_point())
 
 
-def _in_blocks(solve: Callable[..., Any], problem: _Problem, *arrays: Array, **options: Any) -> Any:
-    """Solve as many processes at a time as a cache holds matrices of.
+def _in_blocks(entries: int, solve: Callable[..., Any], problem: _Problem, *arrays: Array, **options: Any) -> Any:
+    """Solve as many processes at a time as a cache holds.
 
     Args:
-        solve: Takes a problem and arrays, and returns one or several arrays.
-        problem: All of them.
+        entries: How many numbers each takes.
+        solve: Takes a problem and arrays, and returns an array, or several.
+        problem: All processes.
         arrays: Each with the axis of the stack.
         options: Passed on.
     """
-    xp = problem.xp
-    size = max(1, (_CACHED if str(device(problem.rewards)) == "cpu" else _LARGE) // problem.identity.shape[0] ** 2)
-    if problem.count <= size:
+    size = max(1, (_CACHED if str(device(problem.rewards)) == "cpu" else _LARGE) // entries)
+    if problem.size <= size:
         return solve(problem, *arrays, **options)
     parts = []
-    for first in range(0, problem.count, size):
-        block = slice(first, min(first + size, problem.count))
+    for first in range(0, problem.size, size):
+        block = slice(first, min(first + size, problem.size))
         own = problem.take(block, block.stop - first)
         parts.append(solve(own, *(array[block] for array in arrays), **options))
-    return tuple(map(xp.concat, zip(*parts, strict=True))) if isinstance(parts[0], tuple) else xp.concat(parts)
+    if isinstance(parts[0], tuple):
+        return tuple(problem.xp.concat(part) for part in zip(*parts, strict=True))
+    return problem.xp.concat(parts)
 
 
 def _look_ahead(problem: _Problem, values: Array) -> Array:
     """Value of each action, shape (S, A) or (n, S, A), if these values follow."""
     kernel = problem.kernel
     if isinstance(kernel, SparseKernel):
-        following = problem.xp.sum(kernel.weights * values[..., kernel.successors], axis=-1)
+        following = 0.0
+        for k in range(kernel.successors.shape[-1]):
+            following = following + kernel.weights[..., k] * values[..., kernel.successors[..., k]]
     elif values.ndim == 1 and kernel.ndim == 3:
         following = kernel @ values
     else:
@@ -377,7 +398,12 @@ def _improve(problem: _Problem, policy: Array, values: Array) -> tuple[Array, Ar
     worth = _look_ahead(problem, values)
     gain = xp.max(worth, axis=-1) - values
     better = gain > _TIE * xp.max(xp.abs(values), axis=-1, keepdims=True)
-    return xp.where(better, xp.argmax(worth, axis=-1), policy), xp.any(better, axis=-1), xp.max(xp.abs(gain), axis=-1)
+    return xp.where(better, xp.argmax(worth, axis=-1), policy), better.any(-1), xp.max(xp.abs(gain), axis=-1)
+
+
+def _greedy(problem: _Problem) -> Array:
+    """The action of the largest reward, and of these the first."""
+    return problem.xp.argmax(_along(problem, problem.rewards, 2), axis=-1)
 
 
 def _evaluate_soft(problem: _Problem, policy: Array, temperature: float) -> Array:
@@ -420,6 +446,25 @@ def _iterate(
         return values, policy, iterations, error / (1.0 - problem.discount)
 
 
+def _iterate_in_blocks(problem: _Problem, policy: Array) -> Any:
+    return _in_blocks(problem.identity.shape[0] ** 2, _iterate, problem, policy, evaluate=_evaluate, improve=_improve)
+
+
+def _iterate_along(problem: _Problem) -> Any:
+    """Policy iteration of a stack, from the policies of every other process."""
+    size, xp = problem.size, problem.xp
+    if size == 1:
+        return _iterate_in_blocks(problem, _greedy(problem))
+    even = _iterate_along(problem.take(slice(None, None, 2), (size + 1) // 2))
+    odd = _iterate_in_blocks(problem.take(slice(1, None, 2), size // 2), even[1][: size // 2])
+    merged = []
+    for first, second in zip(even, odd, strict=True):
+        both = xp.zeros((size, *first.shape[1:]), dtype=first.dtype, device=device(first))
+        both[::2], both[1::2] = first, second
+        merged.append(both)
+    return merged
+
+
 def _iterate_stack(
     problem: _Problem, policy: Array, evaluate: Callable[..., Array], improve: Callable[..., Any]
 ) -> tuple[Array, Array, Array, Array]:
@@ -427,9 +472,9 @@ def _iterate_stack(
     xp, on = problem.xp, device(policy)
     policy = xp.asarray(policy, copy=True)
     values = xp.asarray(evaluate(problem, policy), copy=True)
-    iterations = xp.ones(problem.count, dtype=xp.int64, device=on)
-    error = xp.zeros(problem.count, dtype=xp.float64, device=on)
-    left, own, before = xp.arange(problem.count, device=on), policy, values
+    iterations = xp.ones(problem.size, dtype=xp.int64, device=on)
+    error = xp.zeros(problem.size, dtype=xp.float64, device=on)
+    left, own, before = xp.arange(problem.size, device=on), policy, values
     while True:
         other, improved, error[left] = improve(problem, own, before)
         (keep,) = xp.nonzero(improved)
@@ -452,42 +497,80 @@ def _sweep(problem: _Problem, *, epsilon: float, stop: str, sweeps: int) -> tupl
         Values, policy, number of sweeps and error.
     """
     xp, on, discount = problem.xp, device(problem.rewards), problem.discount
-    shape, factor = (problem.count, problem.identity.shape[0]), discount / (1.0 - discount)
-    values, policy = xp.zeros(shape, dtype=xp.float64, device=on), xp.zeros(shape, dtype=xp.int64, device=on)
-    iterations = xp.zeros(problem.count, dtype=xp.int64, device=on)
-    error = xp.zeros(problem.count, dtype=xp.float64, device=on)
-    left, before, unfinished = xp.arange(problem.count, device=on), values, iterations == 0
+    states, factor = problem.identity.shape[0], discount / (1.0 - discount)
+    values = xp.zeros((problem.size, states), dtype=xp.float64, device=on)
+    policy = xp.zeros((problem.size, states), dtype=xp.int64, device=on)
+    iterations = xp.zeros(problem.size, dtype=xp.int64, device=on)
+    error = xp.zeros(problem.size, dtype=xp.float64, device=on)
+    left, unfinished = xp.arange(problem.size, device=on), iterations == 0
+    # The axis of the stack is the last one here: what is read for a state lies together in memory.
+    before, look_ahead = xp.zeros((states, problem.size), dtype=xp.float64, device=on), _look_ahead_across(problem)
     sweep, most = 0, math.inf
     while True:
-        worth = _look_ahead(problem, before)
-        after = xp.max(worth, axis=-1)
+        worth = look_ahead(before)
+        after = xp.max(worth, axis=1)
         change = after - before
-        low, high = factor * xp.min(change, axis=-1), factor * xp.max(change, axis=-1)
-        bound = 0.5 * (high - low) if stop == "span" else xp.maximum(xp.abs(high), xp.abs(low))
+        low, high = factor * xp.min(change, axis=0), factor * xp.max(change, axis=0)
+        furthest = xp.maximum(xp.abs(low), xp.abs(high))
+        bound = 0.5 * (high - low) if stop == "span" else furthest
         before, sweep = after, sweep + 1
-        if stop == "sweeps":
-            finished = unfinished if sweep == sweeps else ~unfinished
-        else:
-            finished = unfinished & (bound <= epsilon)
-        if sweep == 1 and 0.0 < discount:
-            # Were it not for rounding, the error would fall by the discount in every sweep.
-            first = max(float(xp.max(xp.maximum(high, -low))), epsilon)
-            most = sweeps if stop == "sweeps" else 2 + math.ceil(math.log(epsilon / first) / math.log(discount))
+        finished = unfinished & (bound <= epsilon) if stop != "sweeps" else unfinished & (sweep == sweeps)
         if finished.any():
             (done,) = xp.nonzero(finished)
             where = left[done]
-            middle = 0.5 * (high + low)[done, None] if stop == "span" else 0.0
-            values[where], policy[where] = after[done] + middle, xp.argmax(worth[done], axis=-1)
+            middle = 0.5 * (high + low)[done] if stop == "span" else 0.0
+            values[where] = (after[:, done] + middle).T
+            policy[where] = xp.argmax(worth[:, :, done], axis=1).T
             iterations[where], error[where] = sweep, bound[done]
             unfinished = unfinished & ~finished
             (keep,) = xp.nonzero(unfinished)
             if not keep.shape[0]:
                 return values, policy, iterations, error
             if 2 * keep.shape[0] <= left.shape[0]:
-                problem, left, before = problem.take(keep, keep.shape[0]), left[keep], after[keep]
-                unfinished = unfinished[keep]
+                problem, left, before = problem.take(keep, keep.shape[0]), left[keep], after[:, keep]
+                look_ahead, unfinished = _look_ahead_across(problem), unfinished[keep]
+        if sweep == 1 and stop != "sweeps":
+            # Were it not for rounding, the error would fall by the discount in every sweep.
+            most = 2 + math.ceil(math.log(epsilon / float(xp.max(furthest))) / math.log(discount))
         if sweep > most:
             raise InvalidOption(
-                f"epsilon={epsilon:g} is less than rounding allows for values of size {float(xp.max(xp.abs(after))):.3g} and the "
-                f"discount {discount:g}: give a larger one."
+                f"epsilon={epsilon:g} is less than rounding allows for values of size {float(xp.max(xp.abs(after))):.3g} and "
+                f"the discount {discount:g}: give a larger one."
             )
+
+
+def _look_ahead_across(problem: _Problem) -> Callable[[Array], Array]:
+    """As `_look_ahead`, from values of shape (S, n) to shape (S, A, n)."""
+    kernel, xp, discount = problem.kernel, problem.xp, problem.discount
+    rewards = _across(xp, problem.rewards, 2)
+    if isinstance(kernel, SparseKernel):
+        each = range(kernel.successors.shape[-1])
+        successors = [kernel.successors[..., k] for k in each]
+        weights = [_across(xp, discount * kernel.weights[..., k], 2) for k in each]
+
+        def look_ahead(values: Array) -> Array:
+            worth = rewards
+            for successor, weight in zip(successors, weights, strict=True):
+                worth = worth + weight * values[successor]
+            return worth
+    else:
+        *_, states, actions, _ = kernel.shape
+        rows = kernel.reshape(*kernel.shape[:-3], states * actions, states)
+
+        def look_ahead(values: Array) -> Array:
+            if rows.ndim == 2:
+                following = (rows @ values).reshape(states, actions, -1)
+            else:
+                following = xp.moveaxis((rows @ values.T[..., None]).reshape(-1, states, actions), 0, -1)
+            return rewards + discount * following
+
+    return look_ahead
+
+
+def _across(xp: Any, array: Array, axes: int) -> Array:
+    """Move the axis of the stack to the end, in memory, too."""
+    if array.ndim == axes:
+        return array[..., None]
+    moved = xp.zeros((*array.shape[1:], array.shape[0]), dtype=array.dtype, device=device(array))
+    moved[...] = xp.moveaxis(array, 0, -1)
+    return moved
