@@ -13,11 +13,14 @@ import numpy as np
 
 from reworld.errors import InvalidOption
 from reworld.finite import Reals, read_numbers
-from reworld_baselines.mctvmdp.convex import convex_step
+from reworld_baselines.mctvmdp.convex import convex_step, row_steps
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.mdp import MDP
 
 BUDGETS = ("one_off", "per_use", "per_row")
+
+_ROUNDING = 1e-12  # By how much the nominal kernel may miss a bound.
+_FEASIBLE = 1e-8  # By how much a changed row may be no law: solvers of convex programs are no better.
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +38,8 @@ class TVCMDP:
         cost: What x costs.
         budget: At least 0; None for any amount, and for ``"per_row"`` also one number for each row, shape (S, A).
         budget_class: One of these three.
-        penalty: By how much a unit of cost lessens the objective, at least 0.
-        changeable: Which rows may be changed, bool of shape (S, A); all if left out.
+        penalty: By how much a unit of cost lessens the objective, at least 0; not with ``"per_row"``.
+        changeable: Which rows may be changed, bool of shape (S, A); if left out, all but those of terminal states.
         low: Least probability of each transition, shape (S, A, S) or what broadcasts to it.
         high: Largest one.
         keep_support: Whether impossible transitions stay impossible.
@@ -56,29 +59,36 @@ class TVCMDP:
     keep_support: bool = False
 
     def __post_init__(self) -> None:
+        """Refuse what contradicts itself."""
         kernel = self.mdp.kernel
         if not isinstance(kernel, np.ndarray) or kernel.ndim != 3:
             raise InvalidOption("mdp is a stack, sparse, or of tensors: give a single MDP whose kernel is a NumPy array.")
         if self.budget_class not in BUDGETS:
             raise InvalidOption(f"budget_class={self.budget_class!r}: give one of {', '.join(BUDGETS)}.")
-        if not 0.0 <= self.penalty < math.inf:
-            raise InvalidOption(f"penalty={self.penalty!r}: give a finite number of at least 0.")
+        check_penalty(self.penalty)
+        if self.budget_class == "per_row" and self.penalty:
+            raise InvalidOption(
+                f"penalty={self.penalty:g} goes with a cost that is summed, and budget_class='per_row' has none: give 'one_off' "
+                f"or 'per_use', or leave the penalty out."
+            )
+        rows = kernel.shape[:2]
         if self.budget is not None:
-            _set(self, "budget", _read_budget(self.budget, kernel.shape[:2] if self.budget_class == "per_row" else ()))
-        changeable = np.ones(kernel.shape[:2], np.bool_) if self.changeable is None else np.asarray(self.changeable)
-        if changeable.shape != kernel.shape[:2] or changeable.dtype != np.bool_:
-            raise InvalidOption(f"changeable: give bools of shape {kernel.shape[:2]}, one for each state and action.")
-        low, high = (np.broadcast_to(read_numbers(name, getattr(self, name)), kernel.shape) for name in ("low", "high"))
-        wrong = (low > high) | (kernel < low - 1e-12) | (kernel > high + 1e-12)
+            set_field(self, "budget", read_budget(self.budget, rows if self.budget_class == "per_row" else ()))
+        changeable = ~_terminal(self.mdp)[:, None] if self.changeable is None else np.asarray(self.changeable)
+        if changeable.dtype != np.bool_ or (self.changeable is not None and changeable.shape != rows):
+            raise InvalidOption(f"changeable: give bools of shape {rows}, one for each state and action.")
+        low, high = (_read_bound(name, getattr(self, name), kernel.shape) for name in ("low", "high"))
+        wrong = (low > high) | (kernel < low - _ROUNDING) | (kernel > high + _ROUNDING)
         if wrong.any():
             s, a, t = np.argwhere(wrong)[0].tolist()
             raise InvalidOption(
                 f"The bounds of kernel[{s}, {a}, {t}] are {low[s, a, t]:g} and {high[s, a, t]:g}, and it is "
                 f"{kernel[s, a, t]:g}: give bounds that hold for the nominal kernel, so that changing nothing is possible."
             )
-        _set(self, "changeable", changeable)
-        _set(self, "low", np.maximum(low, 0.0))
-        _set(self, "high", np.minimum(high, np.where(kernel > 0.0, 1.0, 0.0) if self.keep_support else 1.0))
+        possible = np.where(kernel > 0.0, 1.0, 0.0) if self.keep_support else 1.0
+        set_field(self, "changeable", np.broadcast_to(changeable, rows))
+        set_field(self, "low", np.maximum(low, 0.0))
+        set_field(self, "high", np.minimum(high, possible))
         self.cost.check(kernel)
 
     @property
@@ -88,16 +98,16 @@ class TVCMDP:
 
     def model(self, configuration: Reals) -> MDP:
         """Make the decision process under a change."""
-        kernel = np.clip(self.mdp.kernel + configuration.reshape(self.mdp.kernel.shape), 0.0, 1.0)
-        return self.mdp.with_kernel(kernel / kernel.sum(axis=-1, keepdims=True))  # Of rounding only: x keeps the sums.
+        return self.mdp.with_kernel(changed(self.mdp.kernel, configuration.reshape(self.mdp.kernel.shape)))
 
     def pull_back(self, configuration: Reals, slopes: Reals) -> Reals:
         """Turn slopes in the kernel into slopes in the change: they are the same."""
         return slopes.reshape(-1)
 
     def price(self, configuration: Reals) -> float:
-        """Say what a change costs, over all rows."""
-        return float(self.row_prices(configuration).sum())
+        """Say what a change costs: all rows together, or with the budget class ``"per_row"`` the dearest."""
+        prices = self.row_prices(configuration)
+        return float(prices.max() if self.budget_class == "per_row" else prices.sum())
 
     def row_prices(self, configuration: Reals) -> Reals:
         """Say what a change costs, for each row, shape (S, A)."""
@@ -107,18 +117,34 @@ class TVCMDP:
         """Least and largest change of each entry, shape (S, A, S) each."""
         kernel = self.mdp.kernel
         free = self.changeable[..., None]
-        return np.where(free, self.low - kernel, 0.0), np.where(free, self.high - kernel, 0.0)
+        # Bounds are met but for rounding, and changing nothing must be possible.
+        low, high = np.minimum(self.low - kernel, 0.0), np.maximum(self.high - kernel, 0.0)
+        return np.where(free, low, 0.0), np.where(free, high, 0.0)
+
+    def budgets(self) -> Reals:
+        """Say what each row may cost by itself, shape (S, A)."""
+        return np.broadcast_to(math.inf if self.budget is None else self.budget, self.mdp.kernel.shape[:2])
 
     def best(self, slopes: Reals, centre: Reals | None = None, radius: float = math.inf) -> Reals:
-        """Take the convex step: see `Configurable.best`, and `reworld_baselines.mctvmdp.convex`."""
+        """Take the convex step: see `Configurable.best`, and `reworld_baselines.mctvmdp.convex`.
+
+        Raises:
+            InvalidOption: If the budget is per use: no change is within it or not, as that depends on the policy.
+        """
+        if self.budget_class == "per_use":
+            raise InvalidOption(
+                "budget_class='per_use': what is spent depends on the policy, so take the method 'dual' or 'flow'."
+            )
         kernel = self.mdp.kernel
-        low, high = (bound.reshape(-1, kernel.shape[-1]) for bound in self.bounds())
+        shape = (-1, kernel.shape[-1])
+        low, high = (bound.reshape(shape) for bound in self.bounds())
         if centre is not None:
-            middle = centre.reshape(low.shape)
+            middle = centre.reshape(shape)
             low, high = np.maximum(low, middle - radius), np.minimum(high, middle + radius)
-        rows = kernel.reshape(low.shape)
-        step = convex_step(slopes.reshape(low.shape), rows, self.cost, self.budget, low, high, penalty=self.penalty)
-        return step.change.reshape(-1)
+        slopes, rows = slopes.reshape(shape), kernel.reshape(shape)
+        if self.budget_class == "per_row":
+            return row_steps(slopes, rows, self.cost, self.budgets().reshape(-1), low, high).change.reshape(-1)
+        return convex_step(slopes, rows, self.cost, self.budget, low, high, penalty=self.penalty).change.reshape(-1)
 
     @property
     def dimension(self) -> int:
@@ -130,13 +156,84 @@ class TVCMDP:
         return self.best(point - 0.5)
 
 
-def _read_budget(budget: Any, rows: tuple[int, ...]) -> Any:
-    numbers = np.asarray(budget, np.float64)
-    if numbers.shape not in ((), rows) or not (numbers >= 0.0).all() or not np.isfinite(numbers).all():
-        raise InvalidOption(f"budget={budget!r}: give a finite number of at least 0, or None for any amount.")
+def changed(kernel: Reals, change: Reals) -> Reals:
+    """Change a kernel, and free its rows of what rounding has left.
+
+    Args:
+        kernel: Shape (…, S, A, S).
+        change: The same shape, rows of sum 0.
+
+    Raises:
+        InvalidOption: If a row of the changed kernel is no law.
+    """
+    rows = kernel + change
+    sums = rows.sum(axis=-1, keepdims=True)
+    if rows.min() < -_FEASIBLE or np.abs(sums - 1.0).max() > _FEASIBLE:
+        wrong = (rows.min(axis=-1) < -_FEASIBLE) | (np.abs(sums[..., 0] - 1.0) > _FEASIBLE)
+        where = np.argwhere(wrong)[0].tolist()
+        raise InvalidOption(
+            f"Row {where} of the kernel becomes {rows[tuple(where)].tolist()}: give a change that leaves a law."
+        )
+    rows = np.maximum(rows, 0.0)
+    laws: Reals = rows / rows.sum(axis=-1, keepdims=True)
+    return laws
+
+
+def read_budget(budget: Any, shape: tuple[int, ...]) -> Any:
+    """Take a budget, or refuse it.
+
+    Args:
+        budget: A number, or one for each of something.
+        shape: How many there may be of those.
+
+    Returns:
+        A float, or an array of that shape.
+
+    Raises:
+        InvalidOption: If one is below 0 or not finite.
+    """
+    try:
+        numbers = np.asarray(budget, np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidOption(f"budget={budget!r} is no number. ({error})") from error
+    if numbers.shape not in ((), shape):
+        raise InvalidOption(f"budget has shape {numbers.shape}: give a number{f', or {shape} of them' if shape else ''}.")
+    wrong = ~((numbers >= 0.0) & np.isfinite(numbers))
+    if wrong.any():
+        where = np.argwhere(wrong)[0].tolist()
+        raise InvalidOption(
+            f"budget{where or ''} is {numbers[tuple(where)]}: give a finite number of at least 0, or None for any amount."
+        )
     return numbers if numbers.ndim else float(numbers)
 
 
-def _set(self: Any, name: str, value: Any) -> None:
+def check_penalty(penalty: Any) -> None:
+    """Refuse a penalty that is none.
+
+    Args:
+        penalty: What was given.
+
+    Raises:
+        InvalidOption: If it is below 0 or not finite.
+    """
+    if not 0.0 <= penalty < math.inf:
+        raise InvalidOption(f"penalty={penalty!r}: give a finite number of at least 0.")
+
+
+def set_field(instance: Any, name: str, value: Any) -> None:
     """Set a field of a frozen instance while it is made."""
-    object.__setattr__(self, name, value)
+    object.__setattr__(instance, name, value)
+
+
+def _read_bound(name: str, bound: Any, shape: tuple[int, ...]) -> Reals:
+    numbers = read_numbers(name, bound)
+    try:
+        return np.broadcast_to(numbers, shape)
+    except ValueError as error:
+        raise InvalidOption(f"{name} has shape {numbers.shape}: give one of {shape}, or what broadcasts to it.") from error
+
+
+def _terminal(mdp: MDP) -> Any:
+    """Which states end a process, shape (S,): they lead to themselves, without reward."""
+    here = np.arange(mdp.states)
+    return (mdp.kernel[here, :, here] == 1.0).all(axis=-1) & (mdp.expected_rewards == 0.0).all(axis=-1)
