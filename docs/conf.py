@@ -5,8 +5,8 @@ import reworld
 project = "reworld"
 author = "The reworld authors"
 version = release = reworld.__version__
-extensions = ["myst_parser"]
-myst_enable_extensions = ["colon_fence"]
+extensions = ["myst_parser", "sphinx.ext.mathjax"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 html_theme = "furo"
 html_title = "reworld"
