@@ -112,9 +112,9 @@ def row_steps(
     """
     budgets = np.broadcast_to(np.asarray(budgets, np.float64), len(slopes))
     if isinstance(cost, OwnCost) or (cost.kind == "wasserstein" and not _transports_freely(nominal, low, high)):
-        from reworld_baselines.mctvmdp.programs import solve_row_steps
+        from reworld_baselines.mctvmdp.programs import solve_step
 
-        return solve_row_steps(slopes, nominal, cost, budgets, low, high, penalty, weights)
+        return solve_step(slopes, nominal, cost, budgets, low, high, penalty, weights)
     change, spent, multipliers = np.empty(slopes.shape), np.empty(len(slopes)), np.empty(len(slopes))
     prepared = _prepare(slopes, nominal, cost, low, high, weights)
     _solve_each(multipliers, change, spent, *prepared, budgets, float(penalty))
@@ -142,13 +142,22 @@ def row_weights(cost: RowCost | OwnCost, weights: Reals | None, rows: int) -> Re
     return each
 
 
+def ground_metric(cost: RowCost, states: int) -> Reals:
+    """The distances of the Wasserstein cost, shape (states, states).
+
+    Args:
+        cost: Whose metric it is.
+        states: How many there are.
+    """
+    if cost.metric is not None:
+        metric: Reals = cost.metric
+        return metric
+    return np.abs(np.subtract.outer(np.arange(states), np.arange(states))).astype(np.float64)
+
+
 def _prepare(slopes: Reals, nominal: Reals, cost: RowCost, low: Reals, high: Reals, weights: Reals | None) -> tuple[Any, ...]:
     """Put what `_solve` takes into arrays of one layout."""
-    states = slopes.shape[1]
-    if cost.kind == "wasserstein" and cost.metric is None:
-        metric = np.abs(np.subtract.outer(np.arange(states), np.arange(states))).astype(np.float64)
-    else:
-        metric = np.zeros((0, 0)) if cost.metric is None else cost.metric
+    metric = ground_metric(cost, slopes.shape[1]) if cost.kind == "wasserstein" else np.zeros((0, 0))
     if cost.kind == "kl":
         low, high = np.where(nominal > 0.0, low, np.maximum(low, 0.0)), np.where(nominal > 0.0, high, np.minimum(high, 0.0))
     # The exponential cost of rate 0 is 0.
@@ -204,6 +213,30 @@ def _solve_each(  # type: ignore[no-untyped-def]
         multipliers[i] = _solve(
             change[k], spent[k], slopes[k], nominal[k], low[k], high[k], weights[k], kind, rate, metric, budgets[i], penalty
         )
+
+
+@_compiled
+def close_rows(change, low, high):  # type: ignore[no-untyped-def]
+    """Free the sums of rows of rounding, in the entries that have most room.
+
+    Args:
+        change: Shape (n, S), which is written to.
+        low: Least change, shape (n, S).
+        high: Largest one, shape (n, S).
+    """
+    for i in range(len(change)):
+        _close_row(change[i], low[i], high[i])
+
+
+@_compiled
+def _close_row(change, low, high):  # type: ignore[no-untyped-def]
+    """Free the sum of a row of rounding, in the entry that has most room."""
+    for _ in range(2):
+        total = change.sum()
+        if total == 0.0:
+            return
+        j = np.argmax(change - low) if total > 0.0 else np.argmax(high - change)
+        change[j] = min(max(change[j] - total, low[j]), high[j])
 
 
 # The smooth costs: two nested searches.
@@ -273,7 +306,7 @@ def _search_price(  # type: ignore[no-untyped-def]
             )
     total = 0.0
     for i in range(n):
-        _close(change[i], low[i], high[i])
+        _close_row(change[i], low[i], high[i])
         spent[i] = _row_cost(change[i], nominal[i], kind, rate, weights[i])
         total += spent[i]
     if total > budget and multiplier < math.inf:
@@ -472,17 +505,6 @@ def _respond_row(change, slopes, nominal, low, high, price, kind, rate, number):
     return total, speed, size
 
 
-@_compiled
-def _close(change, low, high):  # type: ignore[no-untyped-def]
-    """Free the sum of a row of rounding, in the entry that has most room."""
-    for _ in range(2):
-        total = change.sum()
-        if total == 0.0:
-            return
-        j = np.argmax(change - low) if total > 0.0 else np.argmax(high - change)
-        change[j] = min(max(change[j] - total, low[j]), high[j])
-
-
 # The piecewise linear costs: fractional knapsacks.
 
 
@@ -557,7 +579,7 @@ def _fill_l1(change, spent, slopes, low, high, weights, budget, penalty):  # typ
             part = min(remove, below[i, j])
             change[i, j] -= part
             remove -= part
-        _close(change[i], low[i], high[i])
+        _close_row(change[i], low[i], high[i])
         spent[i] = weights[i] * np.abs(change[i]).sum()
     return multiplier
 
@@ -606,5 +628,5 @@ def _fill_transport(  # type: ignore[no-untyped-def]
         spent[i] += shares[k] * costs[k]
     for i in range(n):
         change[i] = np.minimum(np.maximum(change[i], low[i]), high[i])
-        _close(change[i], low[i], high[i])
+        _close_row(change[i], low[i], high[i])
     return multiplier

@@ -1,0 +1,288 @@
+"""Convex programs in CVXPY: the convex step of any cost, and processes that pay for a change whenever it is used.
+
+The step's program says what `reworld_baselines.mctvmdp.convex` has closed forms of, and takes over where there is none. The flow
+program is of a decision process whose kernel and policy are chosen together: with q(s, a, s') the expected discounted number of
+transitions and d(s, a) = sum_s' q(s, a, s'), the change of a row is q/d - P, and the discounted cost d c(q/d - P) is convex in
+(q, d), as the perspective of a convex function. Linear programs go to HiGHS, all others to Clarabel.
+"""
+
+import dataclasses
+import functools
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import cvxpy as cp
+import numpy as np
+from scipy import sparse
+
+from reworld.errors import InvalidOption
+from reworld.finite import Reals
+from reworld_baselines.mctvmdp.configurable import SolverFailed
+from reworld_baselines.mctvmdp.convex import Step, close_rows, ground_metric, row_weights
+from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
+from reworld_baselines.mctvmdp.mdp import MDP
+
+_ROUNDING = 1e-12  # Which share of the budget more may be spent.
+_UNUSED = 1e-8  # Which share of all steps is none.
+_UNLIMITED = 1e6  # More than any row costs.
+_ATTEMPTS = 5
+
+_TIGHT = {name: 1e-11 for name in ("tol_gap_abs", "tol_gap_rel", "tol_feas")}
+_LINEAR: tuple[dict[str, Any], ...] = ({"solver": cp.HIGHS}, {"solver": cp.CLARABEL})
+_CONIC: tuple[dict[str, Any], ...] = ({"solver": cp.CLARABEL, **_TIGHT}, {"solver": cp.CLARABEL})
+
+
+class StepProgram:
+    """The convex step from given rows, compiled once, and solved for any slopes, bounds and budget.
+
+    Args:
+        nominal: The rows that the cost is counted from, shape (n, S).
+        cost: What a change costs.
+        weights: By how much the cost of each row counts, shape (n,); the cost's own weights if left out.
+        budget: ``"one"`` for all rows together, ``"each"`` for one of each row, or ``"none"``.
+    """
+
+    def __init__(self, nominal: Reals, cost: RowCost | OwnCost, weights: Reals | None = None, budget: str = "one") -> None:
+        self._nominal, self._cost, self._budgets = nominal, _without_weights(cost), budget
+        self._weights = row_weights(cost, weights, len(nominal))
+        self._slopes, self._low, self._high = (cp.Parameter(nominal.shape) for _ in range(3))
+        self._penalty, self._budget = (
+            cp.Parameter(nonneg=True),
+            cp.Parameter(len(nominal) if budget == "each" else 1, nonneg=True),
+        )
+        self._change = change = cp.Variable(nominal.shape)
+        bounds = [cp.sum(change, axis=1) == 0.0, change >= self._low, change <= self._high]
+        if isinstance(cost, OwnCost):
+            of_rows, further = cost.expression(change, nominal), cost.constraints(change, nominal) if cost.constraints else []
+        else:
+            of_rows, further = _cost_of_rows(change, cp.Constant(np.ones(len(nominal))), nominal, cost)
+        spent = cp.multiply(self._weights, of_rows)
+        self._within = (spent if budget == "each" else cp.sum(spent, keepdims=True)) <= self._budget
+        worth = cp.sum(cp.multiply(self._slopes, change)) - self._penalty * cp.sum(spent)
+        self._problem = cp.Problem(cp.Maximize(worth), bounds + list(further) + [self._within] * (budget != "none"))
+
+    def solve(self, slopes: Reals, low: Reals, high: Reals, budget: Any = math.inf, penalty: float = 0.0) -> Step:
+        """Find the best change to first order: see `reworld_baselines.mctvmdp.convex.convex_step`.
+
+        Args:
+            slopes: Shape (n, S).
+            low: Shape (n, S).
+            high: Shape (n, S).
+            budget: The most that all rows may cost, or each, shape (n,).
+            penalty: By how much a unit of cost lessens the objective.
+
+        Raises:
+            SolverFailed: If the solver does not solve it.
+        """
+        # Solvers' tolerances are absolute: they suit slopes of size 1.
+        unit = float(np.abs(slopes).max()) or 1.0
+        self._slopes.value, self._penalty.value, self._low.value, self._high.value = slopes / unit, penalty / unit, low, high
+        granted = np.broadcast_to(np.asarray(budget, np.float64), self._budget.shape)
+        self._budget.value = np.zeros(granted.shape) if self._budgets == "none" else granted
+        for _ in range(_ATTEMPTS):
+            _solve(self._problem, self._cost)
+            change = np.clip(self._change.value, low, high)
+            close_rows(change, low, high)
+            spent = self._weights * self._cost.of_rows(change, self._nominal)
+            excess = (spent if self._budgets == "each" else spent.sum(keepdims=True)) - granted
+            if (excess <= _ROUNDING * granted).all():
+                break
+            # What the solver's tolerance let pass is asked for.
+            self._budget.value = np.maximum(self._budget.value - 2.0 * np.maximum(excess, 0.0), 0.0)
+        else:
+            raise SolverFailed(
+                f"The solver overspends the budget by {excess.max():.1e}: give a larger budget, or a larger scale."
+            )
+        multiplier = np.zeros(granted.shape) if self._budgets == "none" else self._within.dual_value * unit
+        objective = (slopes * change).sum(axis=1) - penalty * spent
+        if self._budgets == "each":
+            return Step(change, multiplier, objective)
+        return Step(change, float(multiplier[0]), float(objective.sum()))
+
+
+def solve_step(
+    slopes: Reals,
+    nominal: Reals,
+    cost: RowCost | OwnCost,
+    budget: Any,
+    low: Reals,
+    high: Reals,
+    penalty: float,
+    weights: Reals | None,
+) -> Step:
+    """Take the convex step by a program, which is kept for the next one: see `reworld_baselines.mctvmdp.convex`.
+
+    Args:
+        slopes: Shape (n, S).
+        nominal: Shape (n, S).
+        cost: What a change costs.
+        budget: The most that all rows may cost, or each, shape (n,); infinite for any amount.
+        low: Shape (n, S).
+        high: Shape (n, S).
+        penalty: By how much a unit of cost lessens the objective.
+        weights: Shape (n,), or None.
+    """
+    budgets = "each" if np.ndim(budget) else "one" if budget < math.inf else "none"
+    return _program(cost, budgets, _Frozen(nominal), None if weights is None else _Frozen(weights)).solve(
+        slopes, low, high, np.minimum(budget, _UNLIMITED) if budgets == "each" else budget, penalty
+    )
+
+
+class Flow(NamedTuple):
+    """The best policy and kernel together, where a change is paid for whenever it is used.
+
+    Args:
+        policy: Probability of each action, shape (S, A): at most one state's is not certain. Uniform where a state is not visited.
+        kernel: Shape (S, A, S): the nominal one where an action is not taken.
+        value: At the start, by the program.
+        cost: What is spent, discounted, by the program.
+        multiplier: What a unit more of budget would be worth.
+    """
+
+    policy: Reals
+    kernel: Reals
+    value: float
+    cost: float
+    multiplier: float
+
+
+def flow_program(mdp: MDP, cost: RowCost, budget: float | None, low: Reals, high: Reals, penalty: float = 0.0) -> Flow:
+    """Choose policy and kernel together, to the best expected discounted reward, where the use of a changed row is paid for.
+
+    Value and cost are as precise as the solver is, which is some 1e-7 of them: evaluate the policy in the kernel for the true
+    ones.
+
+    Args:
+        mdp: The nominal one, dense.
+        cost: What a use of a changed row costs.
+        budget: The most that may be spent, discounted, in expectation; None for any amount.
+        low: Least change of each entry, shape (S, A, S), at least ``-mdp.kernel``.
+        high: Largest one.
+        penalty: By how much a unit of cost lessens the objective.
+
+    Raises:
+        InvalidOption: If the cost is the user's own: its perspective is not known.
+        SolverFailed: If the solver does not solve it.
+    """
+    if isinstance(cost, OwnCost):
+        raise InvalidOption(
+            "A budget per use takes one of the costs of RowCost: leave out OwnCost, or take budget_class='one_off'."
+        )
+    states, actions = mdp.states, mdp.actions
+    nominal, rows = mdp.kernel.reshape(-1, states), states * actions
+    # In shares of all steps, of which there are 1 / (1 - discount).
+    steps = 1.0 / (1.0 - mdp.discount)
+    flow, uses = cp.Variable((rows, states), nonneg=True), cp.Variable(rows, nonneg=True)
+    spread = cp.reshape(uses, (rows, 1), order="C") @ np.ones((1, states))
+    change = flow - cp.multiply(spread, nominal)
+    leaving = np.kron(np.eye(states), np.ones(actions))
+    of_rows, constraints = _cost_of_rows(change, uses, nominal, cost)
+    constraints += [
+        cp.sum(flow, axis=1) == uses,
+        leaving @ uses == mdp.start / steps + mdp.discount * cp.sum(flow, axis=0),
+        change >= cp.multiply(spread, low.reshape(rows, states)),
+        change <= cp.multiply(spread, high.reshape(rows, states)),
+    ]
+    spent = row_weights(cost, None, rows) @ of_rows
+    within = spent <= (0.0 if budget is None else budget / steps)
+    if mdp.depends_on_successor:
+        worth = cp.sum(cp.multiply(flow, mdp.rewards.reshape(rows, states)))
+    else:
+        worth = uses @ mdp.rewards.reshape(rows)
+    problem = cp.Problem(cp.Maximize(worth - penalty * spent), constraints + [within] * (budget is not None))
+    _solve(problem, cost)
+    taken = np.maximum(uses.value, 0.0).reshape(states, actions)
+    visited = taken.sum(axis=1, keepdims=True)
+    policy = np.where(visited > _UNUSED, np.where(taken > _UNUSED, taken, 0.0), 1.0)
+    kernel = np.where(uses.value[:, None] > _UNUSED, np.clip(flow.value, 0.0, None), nominal)
+    kernel = (kernel / kernel.sum(axis=1, keepdims=True)).reshape(mdp.kernel.shape)
+    return Flow(
+        policy / policy.sum(axis=1, keepdims=True),
+        kernel,
+        float(worth.value * steps),
+        float((taken * cost.of_rows(kernel - mdp.kernel, mdp.kernel)).sum() * steps),
+        0.0 if budget is None else float(within.dual_value),
+    )
+
+
+def _cost_of_rows(change: Any, uses: Any, nominal: Reals, cost: RowCost) -> tuple[Any, list[Any]]:
+    """What rows cost that are used so often, and changed by so much times that: the perspective, with what defines it."""
+    rows, states = nominal.shape
+    spread = cp.reshape(uses, (rows, 1), order="C") @ np.ones((1, states))
+    of_rows: Any
+    if cost.kind == "exponential":
+        size, grown = cp.Variable(nominal.shape, nonneg=True), cp.Variable(nominal.shape)
+        of_rows = cp.sum(grown - spread, axis=1)
+        constraints = [change <= size, -change <= size, cp.ExpCone(cost.rate * size, spread, grown)]
+    elif cost.kind == "l1":
+        size = cp.Variable(nominal.shape, nonneg=True)
+        of_rows, constraints = cp.sum(size, axis=1), [change <= size, -change <= size]
+    elif cost.kind == "quadratic":
+        of_rows = cp.Variable(rows)
+        cone = cp.SOC(of_rows + uses, cp.vstack([2.0 * change.T, cp.reshape(of_rows - uses, (1, rows), order="C")]))
+        constraints = [cone, of_rows <= 2.0 * uses]  # No law is farther from another: without a price it would be unbounded.
+    elif cost.kind == "kl":
+        row, state = np.nonzero(nominal)
+        share = nominal[row, state]
+        before = cp.multiply(share, uses[row])
+        belongs = sparse.csr_array((np.ones(len(row)), (row, np.arange(len(row)))), (rows, len(row)))
+        of_rows = belongs @ cp.rel_entr(change[row, state] + before, before)
+        constraints = [cp.multiply(change, nominal == 0.0) == 0.0]
+    else:
+        metric, moved = ground_metric(cost, states), cp.Variable((rows * states, states), nonneg=True)
+        arriving = sparse.kron(sparse.eye_array(rows), np.ones((1, states)), format="csr")
+        of_rows = cp.sum(arriving @ cp.multiply(moved, np.tile(metric, (rows, 1))), axis=1)
+        before = cp.multiply(spread, nominal)
+        constraints = [
+            cp.reshape(cp.sum(moved, axis=1), (rows, states), order="C") == before,
+            arriving @ moved == before + change,
+        ]
+    return cost.scale * of_rows, constraints
+
+
+def _solve(problem: Any, cost: RowCost | OwnCost) -> None:
+    """Solve a program, as precisely as a solver will."""
+    linear = isinstance(cost, RowCost) and cost.kind in ("l1", "wasserstein")
+    attempts = _LINEAR if linear else _CONIC
+    status = "not tried"
+    for options in attempts:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # The status says it.
+                problem.solve(**options)
+        except cp.SolverError as error:
+            status = str(error)
+            continue
+        status = problem.status
+        if status == cp.OPTIMAL:
+            return
+        if status in (cp.INFEASIBLE, cp.UNBOUNDED):
+            break
+    raise SolverFailed(
+        f"The convex program was not solved: {status}. If it is infeasible, widen the bounds or the budget; otherwise bring costs "
+        f"and slopes nearer to 1 by their scale, or take a cost of RowCost, most of which need no solver."
+    )
+
+
+def _without_weights(cost: RowCost | OwnCost) -> RowCost | OwnCost:
+    return cost if isinstance(cost, OwnCost) else dataclasses.replace(cost, weights=None)
+
+
+class _Frozen:
+    """An array that is found again in a cache by what it holds."""
+
+    def __init__(self, array: Reals) -> None:
+        self.array = array.copy()
+        self._key = (array.shape, self.array.tobytes())
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frozen) and self._key == other._key
+
+
+@functools.lru_cache(maxsize=8)
+def _program(cost: RowCost | OwnCost, budgets: str, nominal: _Frozen, weights: _Frozen | None) -> StepProgram:
+    return StepProgram(nominal.array, cost, None if weights is None else weights.array, budgets)
