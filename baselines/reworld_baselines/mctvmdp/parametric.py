@@ -88,8 +88,8 @@ class ParametricMDP:
         made = self.kernel(torch.tensor(self.nominal, requires_grad=True))
         if not (isinstance(made, torch.Tensor) and made.requires_grad and made.dtype == torch.float64):
             raise InvalidOption(
-                "kernel(nominal) is no tensor of float64 that PyTorch could differentiate: make it of its argument by functions of "
-                "PyTorch, or give gradient."
+                "kernel(nominal) is no tensor of float64 that PyTorch could differentiate: make it from its argument by "
+                "functions of PyTorch, or give gradient."
             )
 
     def model(self, configuration: Reals) -> MDP:
@@ -150,9 +150,15 @@ class ParametricMDP:
         return self.nominal.size
 
     def decode(self, point: Reals) -> Reals:
-        """Stretch the unit cube to the bounds, and project it to the simplex, if the numbers are to be there."""
+        """Stretch the unit cube to the bounds.
+
+        For the simplex it is made twice as wide as the bounds, the nominal numbers in its middle, and a point stands for the
+        nearest configuration. So a good share of the cube stands for faces and vertices, where the best ones often are.
+        """
+        if self.simplex:
+            return _project(self.nominal + (2.0 * point - 1.0) * (self.high - self.low), self.low, self.high)
         stretched: Reals = self.low + point * (self.high - self.low)
-        return _project(stretched, self.low, self.high) if self.simplex else stretched
+        return stretched
 
 
 def mixture(

@@ -1,0 +1,83 @@
+"""IWOCS, incremental worst-case search: a policy that is safe whatever the configuration, from a growing set of bad ones.
+
+Source: Zouitine, Geist, Rachelson, "Solving robust Markov decision processes as a sequence of static reinforcement learning
+problems" (2024), in exact, tabular form. Here an adversary chooses the configuration, once, knowing the policy. In turns, each
+configuration in the set is solved by itself; the policy takes the action whose least optimal value over the set is largest;
+and the worst configuration for that policy joins the set. It ends when the worst configuration is no worse than those in the
+set.
+
+What was assumed, as the paper searches by sampled returns: the worst configuration is found along the exact slopes of the
+policy's value, in a region that shrinks when a step does not lower the value, from each configuration in the set. The
+adversary pays, too: what it lowers is the value plus penalty times cost.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from reworld.finite import Integers, Reals
+from reworld_baselines.mctvmdp.configurable import Configurable, Solved, functions_of, result_of, slopes_at, solve_at, solved_by
+from reworld_baselines.mctvmdp.results import Certificate, Result, Search
+
+_LEAST_MOVE = 1e-9  # A configuration whose numbers all differ by less is the same.
+
+
+def worst_case(
+    problem: Configurable, search: Search, *, iterations: int = 20, steps: int = 200, tolerance: float = 1e-9
+) -> Result:
+    """Find a policy, and the worst configuration for it.
+
+    Keeps the policy whose worst value is best. That value is what was found to be the worst: it is exact where the value of a
+    policy has no local minima that are not global, and no bound elsewhere. That the policy is the safest of all is guaranteed
+    where one configuration is the worst in all states at once, and not in general.
+
+    Args:
+        problem: Which one.
+        search: Where progress is noted.
+        iterations: Largest number of policies.
+        steps: Largest number of steps in the search for the worst configuration, from each start.
+        tolerance: By how much the worst configuration must be worse than those in the set to join it.
+    """
+
+    def left(solved: Solved) -> float:
+        """What the adversary lowers."""
+        return solved.value + problem.penalty * solved.cost
+
+    members, safest = [solve_at(problem, problem.nominal, search)], None
+    for _ in range(iterations):
+        worths = [functions_of(each.model).action_values(each.model, each.values) for each in members]
+        policy = np.min(worths, axis=0).argmax(axis=-1)
+        known = [_hold(problem, each.configuration, policy, search) for each in members]
+        worst = min((_descend(problem, each, left, search, steps) for each in known), key=left)
+        if safest is None or left(worst) > left(safest):
+            safest = worst
+            search.record(safest.value, safest.cost)
+        if left(worst) >= min(map(left, known)) - tolerance:
+            break
+        members.append(solve_at(problem, worst.configuration, search))
+    assert safest is not None  # As there is at least one iteration.
+    return result_of(problem, "worst_case", safest, Certificate("none"), search)
+
+
+def _hold(problem: Configurable, configuration: Reals, policy: Integers, search: Search) -> Solved:
+    """Evaluate a policy under a configuration."""
+    model = problem.model(configuration)
+    search.count()
+    return solved_by(problem, configuration, model, policy, functions_of(model).evaluate(model, policy))
+
+
+def _descend(problem: Configurable, solved: Solved, left: Callable[[Solved], float], search: Search, steps: int) -> Solved:
+    """Change the configuration, and not the policy, until no small change leaves less."""
+    radius = math.inf
+    for _ in range(steps):
+        configuration = problem.best(-slopes_at(problem, solved), solved.configuration, radius)
+        moved = float(np.abs(configuration - solved.configuration).max())
+        if moved < _LEAST_MOVE:
+            break
+        found = _hold(problem, configuration, solved.policy, search)
+        if left(found) < left(solved):
+            solved, radius = found, 2.0 * radius
+        else:
+            radius = 0.25 * moved
+    return solved
