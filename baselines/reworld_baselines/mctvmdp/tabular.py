@@ -77,7 +77,7 @@ def occupancy(mdp: MDP, policy: Array) -> Array:
         Shape (…, S), of sum 1 / (1 - discount).
     """
     problem, policy = _flatten_both(mdp, policy, mdp.start.shape[:-1])
-    start = _stacked(mdp.start, problem.lead, 1)
+    start = _along(problem, mdp.start, 1)
     return _in_blocks(mdp.states**2, _visit, problem, policy, start).reshape(*problem.lead, mdp.states)
 
 
@@ -120,7 +120,7 @@ def policy_iteration(mdp: MDP, policy: Array | None = None) -> Solution:
         The error is how far the values are from what the best actions make of them, over 1 - discount.
     """
     problem = _flatten(mdp, () if policy is None else policy.shape[:-1])
-    policy = _greedy(problem) if policy is None else _along(problem, policy, 1)
+    policy = _greedy(problem) if policy is None else _along(problem, problem.xp.astype(policy, problem.xp.int64), 1)
     return _solution(problem, *_iterate_in_blocks(problem, policy))
 
 
@@ -207,7 +207,6 @@ class _Problem(NamedTuple):
         rewards: Expected ones, shape (S, A) or (n, S, A).
         discount: In [0, 1).
         lead: The shape of the stack; () for a single one.
-        identity: Shape (S, S).
         states: Their numbers, shape (S,).
         xp: The namespace of all arrays.
     """
@@ -216,7 +215,6 @@ class _Problem(NamedTuple):
     rewards: Array
     discount: float
     lead: tuple[int, ...]
-    identity: Array
     states: Array
     xp: Any
 
@@ -238,7 +236,7 @@ class _Problem(NamedTuple):
 def _flatten(mdp: MDP, lead: tuple[int, ...] = ()) -> _Problem:
     """Put a stack, and whatever else has the leading axes `lead`, along one axis."""
     kernel, rewards = mdp.kernel, mdp.expected_rewards
-    xp, on, states = array_namespace(rewards), device(rewards), kernel.shape[-1]
+    xp = array_namespace(rewards)
     if len(kernel.shape) > 3 or rewards.ndim > 2 or lead:
         lead = np.broadcast_shapes(tuple(kernel.shape[:-3]), tuple(rewards.shape[:-2]), tuple(lead))
         rewards = _stacked(rewards, lead, 2)
@@ -246,8 +244,7 @@ def _flatten(mdp: MDP, lead: tuple[int, ...] = ()) -> _Problem:
             kernel = SparseKernel(kernel.successors, _stacked(kernel.weights, lead, 3))
         else:
             kernel = _stacked(kernel, lead, 3)
-    identity = xp.eye(states, dtype=xp.float64, device=on)
-    return _Problem(kernel, rewards, mdp.discount, lead, identity, xp.arange(states, device=on), xp)
+    return _Problem(kernel, rewards, mdp.discount, lead, xp.arange(kernel.shape[-1], device=device(rewards)), xp)
 
 
 def _flatten_both(mdp: MDP, policy: Array, lead: tuple[int, ...] = ()) -> tuple[_Problem, Array]:
@@ -351,9 +348,10 @@ def _system(problem: _Problem, policy: Array) -> Array:
     """Identity less the discounted kernel of a policy, shape (S, S) or (n, S, S)."""
     kernel, xp = problem.kernel, problem.xp
     if not isinstance(kernel, SparseKernel):
-        if _is_law(policy):
-            return problem.identity - problem.discount * (policy[..., None, :] @ kernel)[..., 0, :]
-        return problem.identity - problem.discount * _choose(problem, kernel, policy, 3)
+        rows = (policy[..., None, :] @ kernel)[..., 0, :] if _is_law(policy) else _choose(problem, kernel, policy, 3)
+        system = -problem.discount * rows
+        system[..., problem.states, problem.states] += 1.0
+        return system
     if _is_law(policy):
         weights, successors = kernel.weights * policy[..., None], kernel.successors
         weights = weights.reshape(*weights.shape[:-2], -1)
@@ -361,15 +359,15 @@ def _system(problem: _Problem, policy: Array) -> Array:
     else:
         weights = _choose(problem, kernel.weights, policy, 3)
         successors = kernel.successors[problem.states, policy]
-    shape, states = weights.shape[:-1], problem.identity.shape[0]
-    system = xp.zeros((math.prod(shape), states), dtype=xp.float64, device=device(weights))
-    system += xp.broadcast_to(problem.identity, (*shape, states)).reshape(-1, states)
-    rows = xp.arange(system.shape[0], device=device(weights))
-    weights = problem.discount * weights.reshape(-1, weights.shape[-1])
-    successors = xp.broadcast_to(successors, (*shape, successors.shape[-1])).reshape(weights.shape)
-    for k in range(weights.shape[-1]):  # One by one, as a row may lead to the same state twice.
-        system[rows, successors[:, k]] -= weights[:, k]
-    return system.reshape(*shape, states)
+    states, count = weights.shape[-2:]
+    weights = problem.discount * weights
+    successors = xp.broadcast_to(successors, weights.shape).reshape(-1, count)
+    rows = xp.arange(successors.shape[0], device=device(weights))
+    system = xp.zeros((successors.shape[0], states), dtype=xp.float64, device=device(weights))
+    system[rows, rows % states] = 1.0
+    for k in range(count):  # One by one, as a row may name a state twice.
+        system[rows, successors[:, k]] -= weights[..., k].reshape(-1)
+    return system.reshape(*weights.shape[:-1], states)
 
 
 def _evaluate(problem: _Problem, policy: Array) -> Array:
@@ -417,11 +415,11 @@ def _evaluate_soft(problem: _Problem, policy: Array, temperature: float) -> Arra
 def _improve_soft(problem: _Problem, values: Array, temperature: float) -> tuple[Array, Array, Array]:
     """As `_improve`, with entropy."""
     xp = problem.xp
-    worth = _look_ahead(problem, values) / temperature
-    worth = worth - xp.max(worth, axis=-1, keepdims=True)
-    policy = worth - xp.log(xp.sum(xp.exp(worth), axis=-1, keepdims=True))
-    after = xp.sum(xp.exp(policy) * (_look_ahead(problem, values) - temperature * policy), axis=-1)
-    error = xp.max(xp.abs(after - values), axis=-1)
+    worth = _look_ahead(problem, values)
+    policy = (worth - xp.max(worth, axis=-1, keepdims=True)) / temperature
+    policy = policy - xp.log(xp.sum(xp.exp(policy), axis=-1, keepdims=True))
+    gain = xp.sum(xp.exp(policy) * (worth - temperature * policy), axis=-1) - values
+    error = xp.max(xp.abs(gain), axis=-1)
     return policy, error > _TIE * xp.max(xp.abs(values), axis=-1), error
 
 
@@ -447,7 +445,7 @@ def _iterate(
 
 
 def _iterate_in_blocks(problem: _Problem, policy: Array) -> Any:
-    return _in_blocks(problem.identity.shape[0] ** 2, _iterate, problem, policy, evaluate=_evaluate, improve=_improve)
+    return _in_blocks(problem.states.shape[0] ** 2, _iterate, problem, policy, evaluate=_evaluate, improve=_improve)
 
 
 def _iterate_along(problem: _Problem) -> Any:
@@ -497,7 +495,7 @@ def _sweep(problem: _Problem, *, epsilon: float, stop: str, sweeps: int) -> tupl
         Values, policy, number of sweeps and error.
     """
     xp, on, discount = problem.xp, device(problem.rewards), problem.discount
-    states, factor = problem.identity.shape[0], discount / (1.0 - discount)
+    states, factor = problem.states.shape[0], discount / (1.0 - discount)
     values = xp.zeros((problem.size, states), dtype=xp.float64, device=on)
     policy = xp.zeros((problem.size, states), dtype=xp.int64, device=on)
     iterations = xp.zeros(problem.size, dtype=xp.int64, device=on)
