@@ -2,28 +2,30 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csc_array, csr_array, eye_array
 from scipy.sparse.linalg import spsolve
 
-from golden.replay import FOLDER
 from reworld.changing.flat import FlatMDP
 from reworld.changing.levels import Level, Levels
 from reworld.finite import FiniteMDP
 from reworld.worlds.tabular import tabular
 
+INSTANCES = Path(__file__).parents[2] / "baselines" / "reworld_baselines" / "mctvmdp" / "instances"
+
 
 def arrays_of(name: str) -> dict[str, np.ndarray]:
     """Read the arrays of an instance."""
-    with np.load(FOLDER / f"{name}.npz") as file:
+    with np.load(INSTANCES / f"{name}.npz") as file:
         return dict(file)
 
 
 def known_of(name: str) -> dict[str, Any]:
     """Read the settings of an instance, and its values."""
-    return json.loads((FOLDER / f"{name}.json").read_text())
+    return json.loads((INSTANCES / f"{name}.json").read_text())
 
 
 def bilevel() -> Levels:

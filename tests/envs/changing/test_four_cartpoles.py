@@ -1,18 +1,17 @@
 """Four CartPoles with a gale, three linear policies for each, and what they return: known from an implementation of its own."""
 
-import json
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from golden.replay import FOLDER
+from golden.levels import known_of
 from reworld.changing import Changing, Cost
 from reworld.vector import WorldVectorEnv
 from reworld.worlds.cartpole import WORLD
 
-KNOWN: dict[str, Any] = json.loads((FOLDER / "cartpole4.json").read_text())
+KNOWN: dict[str, Any] = known_of("cartpole4")
 PARAMETERS = ("gravity", "cart_mass", "pole_mass", "half_length", "force", "wind", "friction")
 CONFIGURATIONS = {name: dict(zip(PARAMETERS, values, strict=True)) for name, values in KNOWN["configs"].items()}
 NAMES = list(CONFIGURATIONS)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import reworld  # noqa: F401
-from golden.replay import FOLDER
+from golden.levels import arrays_of
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidOption
 from reworld.finite import exact_model
@@ -32,7 +32,7 @@ class TestPublishedLevels:
 
     def test_optimal_start_values_are_those_recorded(self) -> None:
         world = block_world()
-        recorded = np.load(FOLDER / "blockworld10.npz")["W"]
+        recorded = arrays_of("blockworld10")["W"]
         values = np.concatenate([start_values(world, levels) for levels in np.split(SLIP_LEVELS, 20)])
         np.testing.assert_allclose(values, recorded, rtol=0.0, atol=1e-9)
 

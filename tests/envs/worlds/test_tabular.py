@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import reworld  # noqa: F401
-from golden.replay import FOLDER
+from golden.levels import INSTANCES
 from reworld.environment import WorldEnv
 from reworld.errors import InvalidOption
 from reworld.finite import exact_model, optimal_actions
@@ -68,12 +68,12 @@ class TestKnownValues:
         [("random_s6a2.npz", 0.95, 13.001787367557107), ("two_doors.npz", 0.9, 1.801478691218018)],
     )
     def test_of_an_optimal_policy(self, file: str, discount: float, value: float) -> None:
-        assert best_start_value(tabular(FOLDER / file), discount) == pytest.approx(value, rel=0.0, abs=1e-9)
+        assert best_start_value(tabular(INSTANCES / file), discount) == pytest.approx(value, rel=0.0, abs=1e-9)
 
     def test_a_file_holds_what_the_arrays_are(self, tmp_path: Path) -> None:
-        recorded = np.load(FOLDER / "random_s6a2.npz")
+        recorded = np.load(INSTANCES / "random_s6a2.npz")
         world = tabular(kernel=recorded["P"], rewards=recorded["r"], start=recorded["mu"])
-        assert world == tabular(str(FOLDER / "random_s6a2.npz"))
+        assert world == tabular(str(INSTANCES / "random_s6a2.npz"))
         np.savez(tmp_path / "mine.npz", kernel=KERNEL, rewards=REWARDS, terminal=LAST, remark="hello")
         assert tabular(tmp_path / "mine.npz") == tabular(kernel=KERNEL, rewards=REWARDS, terminal=LAST)
 
@@ -149,9 +149,9 @@ class TestRefusals:
             ({"kernel": KERNEL, "rewards": REWARDS, "start": [0, 0, 1], "terminal": LAST}, "cannot begin at its end"),
             ({"kernel": KERNEL, "rewards": REWARDS, "terminal": [2]}, r"terminal=\[2\]: give 3 bools"),
             ({"kernel": KERNEL, "rewards": REWARDS, "terminal": [True] * 3}, "not all of them true"),
-            ({"path": FOLDER / "two_doors.npz", "kernel": KERNEL}, "Both a file and kernel were given"),
-            ({"path": FOLDER / "none.npz"}, r"is no \.npz file"),
-            ({"path": FOLDER / "blockworld10.npz"}, "kernel is missing"),
+            ({"path": INSTANCES / "two_doors.npz", "kernel": KERNEL}, "Both a file and kernel were given"),
+            ({"path": INSTANCES / "none.npz"}, r"is no \.npz file"),
+            ({"path": INSTANCES / "blockworld10.npz"}, "kernel is missing"),
         ],
         ids=lambda value: value if isinstance(value, str) else "",
     )
