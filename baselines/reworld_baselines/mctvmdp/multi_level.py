@@ -341,12 +341,12 @@ def reachable(problem: MultiLevelMDP, search: Search) -> Result:
         targets = np.flatnonzero(stays & _reached(choices, [kernel]))
         if not len(targets):
             raise SolverFailed("There is no state that can be reached and stayed in for certain: use another method.")
-        best, policy = -np.inf, idle
-        for target in targets:
-            rows = _way(choices, kernel, worth, int(target), idle[target])
+        best, policy = -math.inf, idle
+        for target in targets.tolist():
+            rows = _way(choices, kernel, worth, target, idle[target])
             search.count()
-            value = choices.start @ _solve(choices.discount * kernel[rows], (kernel @ worth - choices.costs)[rows])
-            if value > best:
+            values = _solve(choices.discount * kernel[rows], (kernel @ worth - choices.costs)[rows])
+            if (value := float(choices.start @ values)) > best:
                 best, policy = value, rows
         return choices.actions[policy]
 
@@ -738,8 +738,9 @@ def _at_start(worlds: MDP, values: Reals) -> Reals:
 def _kernel(worlds: MDP, i: int) -> Reals:
     """One kernel of a stack, dense."""
     if isinstance(worlds.kernel, SparseKernel):
-        return SparseKernel(worlds.kernel.successors, worlds.kernel.weights[i]).to_dense()
-    kernel: Reals = worlds.kernel[i]
+        kernel: Reals = SparseKernel(worlds.kernel.successors, worlds.kernel.weights[i]).to_dense()
+    else:
+        kernel = worlds.kernel[i]
     return kernel
 
 
@@ -791,10 +792,11 @@ def _flat_entries(problem: MultiLevelMDP) -> int:
     """About how many entries the kernel of the flat process has."""
     worlds, kernel = problem.worlds, problem.worlds.kernel
     weights = kernel.weights if isinstance(kernel, SparseKernel) else kernel
-    in_force = math.prod(level.own_kernels for level in problem.levels) * (problem.epoch or 1)
-    in_worlds = int(np.count_nonzero(weights)) + problem.kernels * worlds.states * worlds.actions * len(problem.levels)
-    decisions = sum(int(kernel.nnz) for choices in problem.choices for kernel in choices.kernels) * worlds.states
-    return in_force * in_worlds * (1 if problem.order == "configure_first" else 2 ** len(problem.levels)) + decisions
+    in_force: int = math.prod(level.own_kernels for level in problem.levels) * (problem.epoch or 1)
+    in_worlds: int = int(np.count_nonzero(weights)) + problem.kernels * worlds.states * worlds.actions * len(problem.levels)
+    decisions: int = sum(int(kernel.nnz) for choices in problem.choices for kernel in choices.kernels) * worlds.states
+    copies = 1 if problem.order == "configure_first" else 2 ** len(problem.levels)
+    return copies * in_force * in_worlds + decisions
 
 
 def _set(instance: Any, name: str, value: Any) -> None:
