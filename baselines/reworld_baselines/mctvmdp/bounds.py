@@ -6,6 +6,7 @@ import numpy as np
 
 from reworld.finite import Integers, Reals
 from reworld_baselines.mctvmdp.configurable import Configurable
+from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP, optimistic_stages
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.per_row import optimistic_iteration
 from reworld_baselines.mctvmdp.results import Search
@@ -20,7 +21,11 @@ def upper_bound(problem: Configurable, search: Search) -> float | None:
         problem: Which one.
         search: Where solves are counted.
     """
-    return rectangular_bound(problem, search) if isinstance(problem, TVCMDP) else None
+    if isinstance(problem, TVCMDP):
+        return rectangular_bound(problem, search)
+    if isinstance(problem, FiniteHorizonTVCMDP) and not problem.persistent:
+        return optimistic_stages(problem)[2]
+    return None
 
 
 def rectangular_bound(problem: TVCMDP, search: Search) -> float:

@@ -120,7 +120,8 @@ def optimistic_change(problem: TVCMDP, budget: float, search: Search) -> Reals:
     rows = problem.mdp.kernel.shape[:2]
     best = optimistic_iteration(problem, np.full(rows, budget), search, np.zeros(rows[0], np.int64))
     visits = occupancy(problem.mdp.with_kernel(changed(problem.mdp.kernel, best.change)), best.policy)
-    return (best.change * (visits > 0.0)[:, None, None]).reshape(-1)
+    reached: Reals = best.change * (visits > 0.0)[:, None, None]
+    return reached.reshape(-1)
 
 
 def _values(problem: TVCMDP, policy: Integers, change: Reals, price: float) -> Reals:

@@ -7,6 +7,7 @@ general solver of convex programs.
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +16,10 @@ from reworld.errors import InvalidOption
 from reworld.finite import Integers, Reals
 from reworld_baselines.mctvmdp.configurable import SolverFailed, solve_at
 from reworld_baselines.mctvmdp.per_row import optimistic_iteration
+from reworld_baselines.mctvmdp.programs import flow_program
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.tabular import evaluate, occupancy
-from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, changed
+from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, changed, largest_share
 
 _HALVINGS = 100
 _DEAREST = 1e18
@@ -61,6 +63,32 @@ def dual(problem: TVCMDP, search: Search) -> Result:
     over, under, bound = prices_around(problem, np.full(rows, 0.0 if problem.budget == 0.0 else math.inf), search)
     law, change = _mixed(problem, over, under)
     return _result(problem, "dual", law, change, search, bound)
+
+
+def flow(problem: TVCMDP, search: Search) -> Result:
+    """Solve a problem with a budget per use by the convex program in flows.
+
+    What it finds is as precise as the solver is, some 1e-7 of the value; what it overspends by is taken back. The certificate
+    is the duality gap at the price that the solver reports.
+
+    Args:
+        problem: Of the budget class ``"per_use"``.
+        search: How it is found.
+
+    Raises:
+        InvalidOption: If the budget is of another class, or the cost the user's own.
+        SolverFailed: If the solver does not solve the program.
+    """
+    _check(problem, "flow")
+    mdp, (low, high) = problem.mdp, problem.bounds()
+    found = flow_program(mdp, problem.cost, problem.budget, low, high, problem.penalty)
+    search.count()
+    change, most = found.kernel - mdp.kernel, math.inf if problem.budget is None else problem.budget
+    change *= largest_share(lambda share: _spent(problem, found.policy, share * change) <= most)
+    budgets = np.full(mdp.kernel.shape[:2], math.inf)
+    price = problem.penalty + found.multiplier
+    bound = _use_at(problem, price, budgets, search, found.policy.argmax(axis=-1), np.zeros(mdp.kernel.shape)).bound
+    return _result(problem, "flow", found.policy, change, search, bound)
 
 
 def prices_around(problem: TVCMDP, budgets: Reals, search: Search) -> tuple[Use, Use, float]:
@@ -108,7 +136,7 @@ def _use_at(problem: TVCMDP, price: float, budgets: Reals, search: Search, polic
 def _mixed(problem: TVCMDP, over: Use, under: Use) -> tuple[Reals, Reals]:
     """Go from what spends too little towards what spends too much, state by state, until the budget is spent."""
 
-    def towards(share: float, state: int) -> tuple[Reals, Reals]:
+    def towards(state: int, share: float) -> tuple[Reals, Reals]:
         mixed_law, mixed_change = law.copy(), change.copy()
         mixed_law[state] = (1.0 - share) * law[state] + share * over_law[state]
         if over.policy[state] == under.policy[state]:
@@ -117,21 +145,17 @@ def _mixed(problem: TVCMDP, over: Use, under: Use) -> tuple[Reals, Reals]:
             mixed_change[state] = change[state] + over.change[state]
         return mixed_law, mixed_change
 
+    def affordable(state: int, share: float) -> bool:
+        return problem.budget is None or _spent(problem, *towards(state, share)) <= problem.budget
+
     law, over_law, change = _law_of(problem, under.policy), _law_of(problem, over.policy), under.change
     if over.spent <= under.spent:
         return law, change
     for state in range(problem.mdp.states):
-        if _spent(problem, *towards(1.0, state)) <= problem.budget:
-            law, change = towards(1.0, state)
-            continue
-        least, largest = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (least + largest) / 2.0
-            if _spent(problem, *towards(middle, state)) <= problem.budget:
-                least = middle
-            else:
-                largest = middle
-        return towards(least, state)
+        share = largest_share(partial(affordable, state))
+        law, change = towards(state, share)
+        if share < 1.0:
+            break
     return law, change
 
 
@@ -150,7 +174,7 @@ def _spent(problem: TVCMDP, law: Reals, change: Reals) -> float:
     return float((_uses(problem, law, change) * problem.row_prices(change)).sum())
 
 
-def _result(problem: TVCMDP, method: str, law: Reals, change: Reals, search: Search, bound: float | None) -> Result:
+def _result(problem: TVCMDP, method: str, law: Reals, change: Reals, search: Search, bound: float) -> Result:
     change = change * (_uses(problem, law, change) > 0.0)[..., None]
     model = problem.mdp.with_kernel(changed(problem.mdp.kernel, change))
     value, spent = float(model.start @ evaluate(model, law)), _spent(problem, law, change)

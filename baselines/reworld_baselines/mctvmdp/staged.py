@@ -128,7 +128,5 @@ def soft_policy_iteration(mdp: StagedMDP, temperature: float) -> tuple[Reals, Re
 
 
 def _law(mdp: StagedMDP, policy: Any) -> Reals:
-    if policy.dtype.kind == "f":
-        law: Reals = policy
-        return law
-    return (policy[..., None] == np.arange(mdp.rewards.shape[-1])).astype(np.float64)
+    law: Reals = policy if policy.dtype.kind == "f" else np.eye(mdp.rewards.shape[-1])[policy]
+    return law

@@ -26,7 +26,7 @@ from reworld_baselines.mctvmdp.configurable import (
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.per_row import optimistic_change
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
-from reworld_baselines.mctvmdp.tvcmdp import TVCMDP
+from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, largest_share
 
 _ENOUGH = 0.05  # The share of what the model predicts that must come true for a step to be accepted.
 _POOR, _GOOD = 0.25, 0.75  # Below the one the region shrinks, above the other it grows.
@@ -237,12 +237,10 @@ def _starts(
             solve = _softly(temperature * span)
             soft, _ = climb(problem, solve(problem, soft.configuration, search, None), search, solve, 1e-4, 50)
         yield "soft policies", solve_at(problem, soft.configuration, search)
-    if isinstance(problem, TVCMDP) and problem.budget is not None:
-        for name, share in {"each row's own budget": 1.0, "each row's share of the budget": 1.0 / problem.mdp.states}.items():
-            yield (
-                name,
-                solve_at(problem, _within_budget(problem, optimistic_change(problem, share * problem.budget, search)), search),
-            )
+    if isinstance(problem, TVCMDP) and problem.budget_class == "one_off" and problem.budget is not None:
+        budgets = {"a budget for each row": problem.budget, "a share for each row": problem.budget / problem.mdp.states}
+        for name, budget in budgets.items():
+            yield name, solve_at(problem, _within_budget(problem, optimistic_change(problem, budget, search)), search)
     kernel = nominal.model.kernel
     for vertex in range(vertices):
         policy = random.integers(kernel.shape[-2], size=kernel.shape[:-2])
@@ -273,13 +271,4 @@ def _hold(problem: Configurable, configuration: Reals, search: Search, policy: A
 
 def _within_budget(problem: TVCMDP, change: Reals) -> Reals:
     """Take the largest part of a change that the budget allows."""
-    if problem.price(change) <= problem.budget:
-        return change
-    least, largest = 0.0, 1.0
-    for _ in range(50):
-        middle = (least + largest) / 2.0
-        if problem.price(middle * change) <= problem.budget:
-            least = middle
-        else:
-            largest = middle
-    return least * change
+    return largest_share(lambda share: problem.price(share * change) <= problem.budget) * change

@@ -6,6 +6,7 @@ the rows of actions that are not taken would be undefined otherwise, and the bud
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,8 +69,8 @@ class TVCMDP:
         check_penalty(self.penalty)
         if self.budget_class == "per_row" and self.penalty:
             raise InvalidOption(
-                f"penalty={self.penalty:g} goes with a cost that is summed, and budget_class='per_row' has none: give 'one_off' "
-                f"or 'per_use', or leave the penalty out."
+                f"penalty={self.penalty:g} goes with a cost that is summed, which with budget_class='per_row' it is not: give "
+                f"'one_off' or 'per_use', or leave the penalty out."
             )
         rows = kernel.shape[:2]
         if self.budget is not None:
@@ -177,6 +178,23 @@ def changed(kernel: Reals, change: Reals) -> Reals:
     rows = np.maximum(rows, 0.0)
     laws: Reals = rows / rows.sum(axis=-1, keepdims=True)
     return laws
+
+
+def largest_share(affordable: Callable[[float], bool]) -> float:
+    """Find the largest share, from 0 to 1, that can be afforded, if all smaller ones can.
+
+    Args:
+        affordable: Whether a share is within a budget; 0 is.
+    """
+    if affordable(1.0):
+        return 1.0
+    least, largest = 0.0, 1.0
+    while least < (middle := (least + largest) / 2.0) < largest:
+        if affordable(middle):
+            least = middle
+        else:
+            largest = middle
+    return least
 
 
 def read_budget(budget: Any, shape: tuple[int, ...]) -> Any:
