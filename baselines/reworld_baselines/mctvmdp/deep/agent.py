@@ -21,6 +21,7 @@ from reworld_baselines.mctvmdp.deep.lower import LowerLevel, Stage
 from reworld_baselines.mctvmdp.deep.ranges import BayesianSettings, ChangedStage, CrossEntropySettings
 from reworld_baselines.mctvmdp.deep.task import Ranges, Task
 from reworld_baselines.mctvmdp.deep.upper import DQNSettings, Executed
+from reworld_baselines.mctvmdp.multi_level import levels, myopic, none, random
 from reworld_baselines.runs import RunError, write_whole
 from reworld_baselines.stable_baselines3 import PPOSettings
 
@@ -47,7 +48,7 @@ class BilevelSettings:
     """Environment steps that the lower level learns from, in all configurations together."""
     episodes: int = 500
     """By which ``"value_iteration"`` measures what is returned in each configuration."""
-    decisions: int = 6_000
+    decisions: int = 4_000
     """That ``"dqn"`` and ``"ppo"`` learn from, an episode of the lower level each."""
     ppo: PPOSettings = field(default_factory=lambda: PPOSettings(n_envs=64, n_steps=64, batch_size=1024, n_epochs=5))
     """Of the lower level."""
@@ -98,8 +99,9 @@ class LevelsReport:
         values: Mean return of the lower level in each, shape (n,).
         errors: Their standard errors.
         intervals: Their 95 % bootstrap intervals, shape (n, 2).
-        worth: What upper policies are worth with these returns: ``"agent"``, ``"planned"`` (optimal for them), ``"none"``,
-            ``"random"``, ``"myopic"`` and ``"oracle"`` (the best configuration always, for nothing).
+        worth: What upper policies are worth with these returns: ``"agent"``, ``"levels"`` (optimal for them), ``"none"``,
+            ``"random"``, ``"myopic"`` and ``"oracle"`` (the best configuration always, for nothing): see
+            `reworld_baselines.mctvmdp.multi_level`.
         games: What games of the levels returned that were played by the agent; empty if none were.
     """
 
@@ -282,7 +284,7 @@ class BilevelAgent:
         level = upper.only_level(self.problem)
         returns = self._returns(episodes, EVALUATION_SEED)
         values, errors = _summarised(returns)
-        policies = {"agent": self.policy, "planned": upper.plan(level, values), **upper.simple_policies(level, values)}
+        policies = {"agent": self.policy, **upper.policies_for(level, values, levels, none, random, myopic)}
         worth = {name: upper.execute(level, policy, values, errors) for name, policy in policies.items()}
         best = int(values.argmax())
         ages = 1.0 / (1.0 - level.discount)
@@ -346,7 +348,8 @@ class BilevelAgent:
 
         def value(points: Reals) -> Reals:
             targets = low + points * (high - low)
-            return stage.play(np.repeat(targets, episodes, axis=0)).reshape(len(points), episodes).mean(axis=1)
+            means: Reals = stage.play(np.repeat(targets, episodes, axis=0)).reshape(len(points), episodes).mean(axis=1)
+            return means
 
         with tqdm(total=total, desc=settings.upper, unit=" candidates", disable=quiet, leave=False) as bar:
             if crossing:

@@ -131,7 +131,7 @@ def bayesian(value: Value, start: Reals, settings: BayesianSettings, seed: int, 
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         study = optuna.create_study(direction="maximize", sampler=optuna.samplers.GPSampler(seed=seed))

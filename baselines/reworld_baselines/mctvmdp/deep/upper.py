@@ -25,7 +25,9 @@ from reworld.errors import InvalidOption
 from reworld.finite import Integers, Reals
 from reworld_baselines.mctvmdp.deep.lower import Progress, make_ppo
 from reworld_baselines.mctvmdp.mdp import MDP
-from reworld_baselines.mctvmdp.tabular import evaluate, occupancy, policy_iteration
+from reworld_baselines.mctvmdp.multi_level import MultiLevelMDP, levels, none
+from reworld_baselines.mctvmdp.results import Result, Search
+from reworld_baselines.mctvmdp.tabular import evaluate, occupancy
 from reworld_baselines.stable_baselines3 import PPOSettings
 
 Play = Callable[[Integers], Reals]
@@ -58,87 +60,64 @@ class DQNSettings:
     """Widths of the layers."""
 
 
-def only_level(levels: Levels) -> Level:
+def only_level(problem: Levels) -> Level:
     """Take the one level above the world.
 
     Args:
-        levels: Of which there must be two in all, that of the world included.
+        problem: Of two levels in all, that of the world included.
 
     Raises:
         InvalidOption: If there are more, or episodes of the upper level are not those of a discounted decision process.
     """
-    level = levels.levels[0]
-    if len(levels.levels) > 1 or level.own_kernels > 1:
+    level = problem.levels[0]
+    if len(problem.levels) > 1 or level.own_kernels > 1:
         raise InvalidOption(
-            f"There are {len(levels.levels)} levels above the world: give one, with one kernel. For more, measure what level 0 "
-            "returns in each configuration, and give that to MultiLevelMDP as its values."
+            f"There are {len(problem.levels)} levels above the world: give one, with one kernel. For more, measure what "
+            "level 0 returns in each configuration, and give that to MultiLevelMDP as its values."
         )
-    if levels.persistent or level.steps is not None or level.discount == 1.0:
+    if problem.persistent or level.steps is not None or level.discount == 1.0:
         raise InvalidOption(
             "The upper level must be a discounted process: give it a discount below 1 and no steps, and leave out persistent."
         )
     return level
 
 
-def idle(level: Level) -> Integers:
-    """Find the action that changes least, for each configuration: of the cheapest the one most likely to leave all as it is."""
-    stays = np.einsum("uii->iu", level.kernel[0])
-    cheapest = level.allowed & (level.costs == np.where(level.allowed, level.costs, np.inf).min(axis=1, keepdims=True))
-    actions: Integers = np.where(cheapest, stays, -1.0).argmax(axis=1)
-    return actions
-
-
-def level_mdp(level: Level, values: Reals) -> MDP:
-    """Write down the upper level. An action that is not possible is there the one that changes least.
+def policies_for(level: Level, values: Reals, *methods: Callable[[MultiLevelMDP, Search], Result]) -> dict[str, Any]:
+    """Find what methods of `reworld_baselines.mctvmdp.multi_level` decide.
 
     Args:
-        level: Which one.
+        level: Which level.
         values: What an episode returns in each configuration, shape (n,).
+        methods: Such as `levels`, which plans, `none` or `random`.
+
+    Returns:
+        By the name of the method, actions of shape (n,) or their probabilities, (n, actions).
     """
-    possible = only_possible(level, np.broadcast_to(np.arange(level.costs.shape[1]), level.costs.shape))
-    states = np.arange(level.states)[:, None]
-    kernel = level.kernel[0][possible, states]
-    return MDP(kernel, kernel @ values - level.costs[states, possible], level.discount, level.start)
-
-
-def only_possible(level: Level, actions: Any) -> Any:
-    """Put the action that changes least in the place of those that are not possible.
-
-    Args:
-        level: Whose actions.
-        actions: For each configuration, shape (n,) or (n, k).
-    """
-    states = np.arange(level.states).reshape(-1, *[1] * (actions.ndim - 1))
-    return np.where(level.allowed[states, actions], actions, idle(level)[states])
+    problem = MultiLevelMDP(None, [level], values=values, allow_unreachable=True)
+    return {method.__name__: method(problem, Search(method.__name__, quiet=True)).policies[1][0] for method in methods}
 
 
 def plan(level: Level, values: Reals) -> Integers:
-    """Find the optimal policy, shape (n,), exactly.
-
-    Args:
-        level: Which one.
-        values: As in `level_mdp`.
-    """
-    solution = policy_iteration(level_mdp(level, values), idle(level))
-    policy: Integers = only_possible(level, solution.policy)
+    """Find the optimal policy, shape (n,): see `policies_for`."""
+    policy: Integers = policies_for(level, values, levels)["levels"]
     return policy
 
 
-def simple_policies(level: Level, values: Reals) -> dict[str, Any]:
-    """Make what an agent is to be compared with: changing nothing, anything, and what pays in the next episode.
+def idle(level: Level) -> Integers:
+    """Find the action that changes least in each configuration, shape (n,)."""
+    policy: Integers = policies_for(level, np.zeros(level.states), none)["none"]
+    return policy
+
+
+def level_mdp(level: Level, values: Reals) -> MDP:
+    """Write down the upper level for policies that only take actions which are possible.
 
     Args:
         level: Which one.
-        values: As in `level_mdp`.
-
-    Returns:
-        By name, actions of shape (n,) or their probabilities, (n, actions).
+        values: As in `policies_for`.
     """
-    return {
-        "none": idle(level),
-        "random": level.allowed / level.allowed.sum(axis=1, keepdims=True),
-        "myopic": only_possible(level, level_mdp(level, values).rewards.argmax(axis=1)),
-    }
+    kernel = np.ascontiguousarray(level.kernel[0].transpose(1, 0, 2))
+    return MDP(kernel, kernel @ values - level.costs, level.discount, level.start)
 
 
 @dataclass(frozen=True)
@@ -162,7 +141,7 @@ def execute(level: Level, policy: Any, values: Reals, errors: Reals) -> Executed
     Args:
         level: Where.
         policy: Actions of shape (n,), or their probabilities, (n, actions).
-        values: As in `level_mdp`.
+        values: As in `policies_for`.
         errors: Their standard errors, shape (n,).
     """
     mdp = level_mdp(level, values)
