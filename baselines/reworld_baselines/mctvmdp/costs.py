@@ -29,8 +29,8 @@ class RowCost:
         scale: At least 0.
         rate: At least 0; of the exponential cost only.
         weights: By how much the cost of each row counts, at least 0, shape (S, A); 1 if left out.
-        metric: Of the Wasserstein cost: the distance of each state from each other one, shape (S, S). If left out, states lie on
-            a line, one apart.
+        metric: Of the Wasserstein cost: the distance of each state from each other one, shape (S, S). If left out, states lie
+            on a line, one apart.
 
     Raises:
         InvalidOption: If one of these is none of the above.
@@ -170,8 +170,8 @@ def _read_metric(metric: Any) -> Reals:
     square = distances.ndim == 2 and distances.shape[0] == distances.shape[1]
     if not square or (distances < 0.0).any() or (distances != distances.T).any() or distances.diagonal().any():
         raise InvalidOption(
-            f"The cost's metric, of shape {distances.shape}, is none: give distances of shape (S, S), at least 0, the same both "
-            f"ways, and 0 from each state to itself."
+            f"The cost's metric, of shape {distances.shape}, is none: give distances of shape (S, S), at least 0, the same "
+            f"both ways, and 0 from each state to itself."
         )
     return distances
 

@@ -1,9 +1,9 @@
 """Convex programs in CVXPY: the convex step of any cost, and processes that pay for a change whenever it is used.
 
-The step's program says what `reworld_baselines.mctvmdp.convex` has closed forms of, and takes over where there is none. The flow
-program is of a decision process whose kernel and policy are chosen together: with q(s, a, s') the expected discounted number of
-transitions and d(s, a) = sum_s' q(s, a, s'), the change of a row is q/d - P, and the discounted cost d c(q/d - P) is convex in
-(q, d), as the perspective of a convex function. Linear programs go to HiGHS, all others to Clarabel.
+The step's program says what `reworld_baselines.mctvmdp.convex` has closed forms of, and takes over where there is none. The
+flow program is of a decision process whose kernel and policy are chosen together: with q(s, a, s') the expected discounted
+number of transitions and d(s, a) = sum_s' q(s, a, s'), the change of a row is q/d - P, and the discounted cost d c(q/d - P) is
+convex in (q, d), as the perspective of a convex function. Linear programs go to HiGHS, all others to Clarabel.
 """
 
 import dataclasses
@@ -12,25 +12,33 @@ import math
 import warnings
 from typing import Any, NamedTuple
 
-import cvxpy as cp
+import cvxpy
 import numpy as np
 from scipy import sparse
 
 from reworld.errors import InvalidOption
 from reworld.finite import Reals
+from reworld_baselines.mctvmdp.closed_forms import close_rows
 from reworld_baselines.mctvmdp.configurable import SolverFailed
-from reworld_baselines.mctvmdp.convex import Step, close_rows, ground_metric, row_weights
+from reworld_baselines.mctvmdp.convex import Step, ground_metric, row_weights
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.mdp import MDP
 
+cp: Any = cvxpy  # Most of what it exports has no static type.
+
 _ROUNDING = 1e-12  # Which share of the budget more may be spent.
 _UNUSED = 1e-8  # Which share of all steps is none.
-_UNLIMITED = 1e6  # More than any row costs.
 _ATTEMPTS = 5
 
-_TIGHT = {name: 1e-11 for name in ("tol_gap_abs", "tol_gap_rel", "tol_feas")}
-_LINEAR: tuple[dict[str, Any], ...] = ({"solver": cp.HIGHS}, {"solver": cp.CLARABEL})
-_CONIC: tuple[dict[str, Any], ...] = ({"solver": cp.CLARABEL, **_TIGHT}, {"solver": cp.CLARABEL})
+
+def _clarabel(tolerance: float) -> dict[str, Any]:
+    # Shorter steps than the default reach narrower tolerances on cones of second order.
+    tolerances = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), tolerance)
+    return {"solver": cp.CLARABEL, "max_step_fraction": 0.9, **tolerances}
+
+
+_LINEAR: tuple[dict[str, Any], ...] = ({"solver": cp.HIGHS}, _clarabel(1e-9))
+_CONIC: tuple[dict[str, Any], ...] = (_clarabel(1e-11), _clarabel(1e-9), _clarabel(1e-8))
 
 
 class StepProgram:
@@ -40,36 +48,40 @@ class StepProgram:
         nominal: The rows that the cost is counted from, shape (n, S).
         cost: What a change costs.
         weights: By how much the cost of each row counts, shape (n,); the cost's own weights if left out.
-        budget: ``"one"`` for all rows together, ``"each"`` for one of each row, or ``"none"``.
+        separate: Whether each row has a budget of its own.
     """
 
-    def __init__(self, nominal: Reals, cost: RowCost | OwnCost, weights: Reals | None = None, budget: str = "one") -> None:
-        self._nominal, self._cost, self._budgets = nominal, _without_weights(cost), budget
-        self._weights = row_weights(cost, weights, len(nominal))
+    def __init__(self, nominal: Reals, cost: RowCost | OwnCost, weights: Reals | None = None, separate: bool = False) -> None:
+        rows = len(nominal)
+        self._nominal, self._separate, self._weights = nominal, separate, row_weights(cost, weights, rows)
+        self._cost = cost if isinstance(cost, OwnCost) else dataclasses.replace(cost, weights=None)
         self._slopes, self._low, self._high = (cp.Parameter(nominal.shape) for _ in range(3))
-        self._penalty, self._budget = (
-            cp.Parameter(nonneg=True),
-            cp.Parameter(len(nominal) if budget == "each" else 1, nonneg=True),
-        )
-        self._change = change = cp.Variable(nominal.shape)
-        bounds = [cp.sum(change, axis=1) == 0.0, change >= self._low, change <= self._high]
+        self._limited, self._budget = (cp.Parameter(rows if separate else 1, nonneg=True) for _ in range(2))
+        self._penalty, self._change = cp.Parameter(nonneg=True), cp.Variable(nominal.shape)
         if isinstance(cost, OwnCost):
-            of_rows, further = cost.expression(change, nominal), cost.constraints(change, nominal) if cost.constraints else []
+            of_rows = cost.expression(self._change, nominal)
+            constraints = list(cost.constraints(self._change, nominal)) if cost.constraints else []
         else:
-            of_rows, further = _cost_of_rows(change, cp.Constant(np.ones(len(nominal))), nominal, cost)
+            of_rows, constraints = _cost_of_rows(self._change, cp.Constant(np.ones(rows)), nominal, cost)
         spent = cp.multiply(self._weights, of_rows)
-        self._within = (spent if budget == "each" else cp.sum(spent, keepdims=True)) <= self._budget
-        worth = cp.sum(cp.multiply(self._slopes, change)) - self._penalty * cp.sum(spent)
-        self._problem = cp.Problem(cp.Maximize(worth), bounds + list(further) + [self._within] * (budget != "none"))
+        self._within = cp.multiply(self._limited, spent if separate else cp.sum(spent, keepdims=True)) <= self._budget
+        constraints += [
+            cp.sum(self._change, axis=1) == 0.0,
+            self._change >= self._low,
+            self._change <= self._high,
+            self._within,
+        ]
+        worth = cp.sum(cp.multiply(self._slopes, self._change)) - self._penalty * cp.sum(spent)
+        self._problem = cp.Problem(cp.Maximize(worth), constraints)
 
     def solve(self, slopes: Reals, low: Reals, high: Reals, budget: Any = math.inf, penalty: float = 0.0) -> Step:
-        """Find the best change to first order: see `reworld_baselines.mctvmdp.convex.convex_step`.
+        """Find the best change to first order: see `reworld_baselines.mctvmdp.convex`.
 
         Args:
             slopes: Shape (n, S).
             low: Shape (n, S).
             high: Shape (n, S).
-            budget: The most that all rows may cost, or each, shape (n,).
+            budget: The most that all rows may cost, or each, shape (n,); infinite for any amount.
             penalty: By how much a unit of cost lessens the objective.
 
         Raises:
@@ -79,26 +91,26 @@ class StepProgram:
         unit = float(np.abs(slopes).max()) or 1.0
         self._slopes.value, self._penalty.value, self._low.value, self._high.value = slopes / unit, penalty / unit, low, high
         granted = np.broadcast_to(np.asarray(budget, np.float64), self._budget.shape)
-        self._budget.value = np.zeros(granted.shape) if self._budgets == "none" else granted
+        limited = np.isfinite(granted)
+        self._limited.value, self._budget.value = limited.astype(np.float64), np.where(limited, granted, 1.0)
         for _ in range(_ATTEMPTS):
             _solve(self._problem, self._cost)
             change = np.clip(self._change.value, low, high)
             close_rows(change, low, high)
             spent = self._weights * self._cost.of_rows(change, self._nominal)
-            excess = (spent if self._budgets == "each" else spent.sum(keepdims=True)) - granted
+            excess = (spent if self._separate else spent.sum(keepdims=True)) - granted
             if (excess <= _ROUNDING * granted).all():
                 break
             # What the solver's tolerance let pass is asked for.
             self._budget.value = np.maximum(self._budget.value - 2.0 * np.maximum(excess, 0.0), 0.0)
         else:
-            raise SolverFailed(
-                f"The solver overspends the budget by {excess.max():.1e}: give a larger budget, or a larger scale."
-            )
-        multiplier = np.zeros(granted.shape) if self._budgets == "none" else self._within.dual_value * unit
-        objective = (slopes * change).sum(axis=1) - penalty * spent
-        if self._budgets == "each":
-            return Step(change, multiplier, objective)
-        return Step(change, float(multiplier[0]), float(objective.sum()))
+            raise SolverFailed(f"The solver overspends the budget by {excess.max():.1e}: give a larger budget or scale.")
+        multiplier, objective = self._within.dual_value * unit, (slopes * change).sum(axis=1) - penalty * spent
+        return (
+            Step(change, multiplier, objective)
+            if self._separate
+            else Step(change, float(multiplier[0]), float(objective.sum()))
+        )
 
 
 def solve_step(
@@ -123,17 +135,16 @@ def solve_step(
         penalty: By how much a unit of cost lessens the objective.
         weights: Shape (n,), or None.
     """
-    budgets = "each" if np.ndim(budget) else "one" if budget < math.inf else "none"
-    return _program(cost, budgets, _Frozen(nominal), None if weights is None else _Frozen(weights)).solve(
-        slopes, low, high, np.minimum(budget, _UNLIMITED) if budgets == "each" else budget, penalty
-    )
+    program = _program(cost, np.ndim(budget) > 0, _Frozen(nominal), None if weights is None else _Frozen(weights))
+    return program.solve(slopes, low, high, budget, penalty)
 
 
 class Flow(NamedTuple):
     """The best policy and kernel together, where a change is paid for whenever it is used.
 
     Args:
-        policy: Probability of each action, shape (S, A): at most one state's is not certain. Uniform where a state is not visited.
+        policy: Probability of each action, shape (S, A): at most one state's is not certain. Uniform in states that are not
+            visited.
         kernel: Shape (S, A, S): the nominal one where an action is not taken.
         value: At the start, by the program.
         cost: What is spent, discounted, by the program.
@@ -166,9 +177,7 @@ def flow_program(mdp: MDP, cost: RowCost, budget: float | None, low: Reals, high
         SolverFailed: If the solver does not solve it.
     """
     if isinstance(cost, OwnCost):
-        raise InvalidOption(
-            "A budget per use takes one of the costs of RowCost: leave out OwnCost, or take budget_class='one_off'."
-        )
+        raise InvalidOption("A budget per use takes a cost of RowCost: leave out OwnCost, or take budget_class='one_off'.")
     states, actions = mdp.states, mdp.actions
     nominal, rows = mdp.kernel.reshape(-1, states), states * actions
     # In shares of all steps, of which there are 1 / (1 - discount).
@@ -260,13 +269,9 @@ def _solve(problem: Any, cost: RowCost | OwnCost) -> None:
         if status in (cp.INFEASIBLE, cp.UNBOUNDED):
             break
     raise SolverFailed(
-        f"The convex program was not solved: {status}. If it is infeasible, widen the bounds or the budget; otherwise bring costs "
-        f"and slopes nearer to 1 by their scale, or take a cost of RowCost, most of which need no solver."
+        f"The convex program was not solved: {status}. If it is infeasible, widen the bounds or the budget; otherwise bring "
+        f"costs and slopes nearer to 1 by their scale, or take a cost of RowCost, most of which need no solver."
     )
-
-
-def _without_weights(cost: RowCost | OwnCost) -> RowCost | OwnCost:
-    return cost if isinstance(cost, OwnCost) else dataclasses.replace(cost, weights=None)
 
 
 class _Frozen:
@@ -284,5 +289,5 @@ class _Frozen:
 
 
 @functools.lru_cache(maxsize=8)
-def _program(cost: RowCost | OwnCost, budgets: str, nominal: _Frozen, weights: _Frozen | None) -> StepProgram:
-    return StepProgram(nominal.array, cost, None if weights is None else weights.array, budgets)
+def _program(cost: RowCost | OwnCost, separate: bool, nominal: _Frozen, weights: _Frozen | None) -> StepProgram:
+    return StepProgram(nominal.array, cost, None if weights is None else weights.array, separate)
