@@ -32,7 +32,7 @@ def bayesian(problem: Configurable, search: Search, *, seed: int = 0, trials: in
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # The sampler's interface may change yet.
         sampler = optuna.samplers.GPSampler(seed=seed, n_startup_trials=10, deterministic_objective=True)
     loudness = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         study = optuna.create_study(sampler=sampler, direction="maximize")
         cube: dict[str, optuna.distributions.BaseDistribution]

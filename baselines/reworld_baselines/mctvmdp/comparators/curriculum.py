@@ -45,6 +45,11 @@ class ALPGMM:
         self._low, self._high = read_numbers("low", low), read_numbers("high", high)
         if self._low.ndim != 1 or self._low.shape != self._high.shape or not (self._low < self._high).all():
             raise InvalidOption(f"low={low!r} and high={high!r}: give p numbers each, the one less than the other.")
+        if not (0.0 <= exploration <= 1.0 and buffer >= max(components)):
+            raise InvalidOption(
+                f"exploration={exploration!r}, buffer={buffer!r}: give a share in [0, 1], and at least {max(components)} "
+                f"configurations, as many as there may be components."
+            )
         self._rng = np.random.default_rng(seed)
         self._exploration, self._buffer, self._components = exploration, buffer, components
         self._points, self._returns = np.empty((0, self._low.size)), np.empty(0)
@@ -64,12 +69,12 @@ class ALPGMM:
         points = self._rng.random((count, self._low.size))
         mixture = self._mixture
         if mixture is not None:
-            taught = self._rng.random(count) >= self._exploration
-            progress = np.maximum(mixture.means[:, -1], 0.0)
-            shares = progress / progress.sum() if progress.sum() > 0.0 else np.full(len(progress), 1.0 / len(progress))
-            for i in np.flatnonzero(taught):
-                k = self._rng.choice(len(shares), p=shares)
-                points[i] = self._rng.multivariate_normal(mixture.means[k], mixture.covariances[k], method="cholesky")[:-1]
+            progress = mixture.means[:, -1]
+            shares = progress / progress.sum() if progress.any() else np.full(len(progress), 1.0 / len(progress))
+            drawn = self._rng.choice(len(shares), size=count, p=shares)
+            steps = self._rng.normal(size=(count, mixture.means.shape[1]))
+            taught = mixture.means[drawn] + np.einsum("nij,nj->ni", np.linalg.cholesky(mixture.covariances)[drawn], steps)
+            points = np.where(self._rng.random((count, 1)) < self._exploration, points, taught[:, :-1])
         proposed: Reals = self._low + np.clip(points, 0.0, 1.0) * (self._high - self._low)
         return proposed
 
@@ -147,7 +152,7 @@ def fit_mixture(points: Reals, components: int, rng: np.random.Generator, sweeps
         logs += np.log(totals / count) - 0.5 * p * np.log(2.0 * np.pi)
         each = np.logaddexp.reduce(logs, axis=1)
         belongs = np.exp(logs - each[:, None])
-        if each.sum() - before < 1e-6 * count:
+        if each.sum() - before < _SETTLED * count:
             break
         before = each.sum()
     numbers = components * (1 + p + p * (p + 1) // 2) - 1
@@ -155,3 +160,4 @@ def fit_mixture(points: Reals, components: int, rng: np.random.Generator, sweeps
 
 
 _LEAST_VARIANCE = 1e-6  # So that a law of one point is one, too.
+_SETTLED = 1e-3  # A sweep that raises the log-likelihood of a point by less, on average, is the last.

@@ -52,7 +52,7 @@ def remps(
     search.record(best.objective, best.cost)
     law = np.full(solved.model.kernel.shape[:-1], 1.0 / solved.model.kernel.shape[-2])
     for _ in range(iterations):
-        wanted = _better_visits(_visits(solved.model, law), _rewards(solved.model), divergence)
+        wanted = better_visits(_visits(solved.model, law), _rewards(solved.model), divergence)
         law, configuration = _project(problem, search, law, solved.configuration, wanted, projections)
         solved = solve_at(problem, configuration, search, solved.policy)
         if solved.objective > best.objective:
@@ -73,8 +73,14 @@ def _rewards(model: Model) -> Reals:
     return np.broadcast_to(rewards, model.kernel.shape)
 
 
-def _better_visits(visits: Reals, rewards: Reals, divergence: float) -> Reals:
-    """Find the law that earns most within a relative entropy of the visits."""
+def better_visits(visits: Reals, rewards: Reals, divergence: float) -> Reals:
+    """Find the law that earns most within a relative entropy of the visits.
+
+    Args:
+        visits: A law, of any shape.
+        rewards: Of the same shape.
+        divergence: Largest relative entropy of the law to the visits, above 0.
+    """
     span = float(np.ptp(rewards[visits > 0.0]))
     if span == 0.0:
         return visits

@@ -23,9 +23,7 @@ from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 _LEAST_MOVE = 1e-9  # A configuration whose numbers all differ by less is the same.
 
 
-def worst_case(
-    problem: Configurable, search: Search, *, iterations: int = 20, steps: int = 200, tolerance: float = 1e-9
-) -> Result:
+def worst_case(problem: Configurable, search: Search, *, size: int = 20, steps: int = 200, tolerance: float = 1e-9) -> Result:
     """Find a policy, and the worst configuration for it.
 
     Keeps the policy whose worst value is best. That value is what was found to be the worst: it is exact where the value of a
@@ -35,7 +33,7 @@ def worst_case(
     Args:
         problem: Which one.
         search: Where progress is noted.
-        iterations: Largest number of policies.
+        size: Largest size of the set, which is also the number of policies tried, at least 1.
         steps: Largest number of steps in the search for the worst configuration, from each start.
         tolerance: By how much the worst configuration must be worse than those in the set to join it.
     """
@@ -44,20 +42,21 @@ def worst_case(
         """What the adversary lowers."""
         return solved.value + problem.penalty * solved.cost
 
-    members, safest = [solve_at(problem, problem.nominal, search)], None
-    for _ in range(iterations):
+    members, worsts = [solve_at(problem, problem.nominal, search)], []
+    while True:
         worths = [functions_of(each.model).action_values(each.model, each.values) for each in members]
         policy = np.min(worths, axis=0).argmax(axis=-1)
         known = [_hold(problem, each.configuration, policy, search) for each in members]
         worst = min((_descend(problem, each, left, search, steps) for each in known), key=left)
-        if safest is None or left(worst) > left(safest):
-            safest = worst
-            search.record(safest.value, safest.cost)
-        if left(worst) >= min(map(left, known)) - tolerance:
+        worsts.append(worst)
+        search.record(worst.value, worst.cost)
+        if left(worst) >= min(map(left, known)) - tolerance or len(members) == size:
             break
         members.append(solve_at(problem, worst.configuration, search))
-    assert safest is not None  # As there is at least one iteration.
-    return result_of(problem, "worst_case", safest, Certificate("none"), search)
+    safest = max(worsts, key=left)
+    nominal = _hold(problem, problem.nominal, safest.policy, search)
+    notes = [f"Under the nominal configuration the policy is worth {nominal.value:.10g}."]
+    return result_of(problem, "worst_case", safest, Certificate("none", notes=notes), search)
 
 
 def _hold(problem: Configurable, configuration: Reals, policy: Integers, search: Search) -> Solved:

@@ -1,0 +1,48 @@
+"""Relative entropy model policy search."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import rel_entr
+
+from reworld.errors import InvalidOption
+from reworld_baselines.mctvmdp.comparators.remps import better_visits, remps
+from reworld_baselines.mctvmdp.instances import load
+from reworld_baselines.mctvmdp.results import Search
+from reworld_baselines.mctvmdp.solving import solve
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10_000), divergence=st.sampled_from([0.01, 0.1, 0.5]))
+def test_better_visits_spend_the_divergence_and_no_other_law_earns_more(seed, divergence):
+    rng = np.random.default_rng(seed)
+    visits, rewards = rng.dirichlet(np.ones(12)).reshape(3, 2, 2), rng.normal(size=(3, 2, 2))
+    found = better_visits(visits, rewards, divergence)
+    spent, earned = rel_entr(found, visits).sum(), (found * rewards).sum()
+    assert spent <= divergence + 1e-4
+    assert found.sum() == pytest.approx(1.0)
+    if visits[rewards == rewards.max()].sum() < np.exp(-divergence):  # Or else all of it is not to be spent.
+        assert spent == pytest.approx(divergence, abs=1e-4)
+    for other in rng.dirichlet(found.ravel() * 200.0, 50).reshape(-1, 3, 2, 2):
+        if rel_entr(other, visits).sum() <= spent:
+            assert (other * rewards).sum() <= earned + 1e-4
+
+
+def test_visits_that_all_earn_the_same_are_as_good_as_any():
+    visits = np.array([0.2, 0.8])
+    assert np.array_equal(better_visits(visits, np.ones(2), 0.1), visits)
+
+
+@pytest.mark.parametrize(("name", "share"), [("hull_s12", 0.7), ("stepping_stones5:B=2", 0.999), ("two_doors:B=1", 0.8)])
+def test_it_gains_a_share_of_what_the_best_known_does(name, share):
+    instance = load(name)
+    result = solve(instance.problem, "remps", quiet=True)
+    assert result.gain >= share * (instance.best_known - result.nominal_value)
+
+
+def test_a_penalty_is_refused():
+    with pytest.raises(InvalidOption, match="knows no price"):
+        remps(replace(load("hull_s12").problem, penalty=0.1), Search("", quiet=True))
