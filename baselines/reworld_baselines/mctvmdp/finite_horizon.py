@@ -19,7 +19,7 @@ from reworld_baselines.mctvmdp.convex import convex_step, row_steps
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.staged import StagedMDP, occupancy
-from reworld_baselines.mctvmdp.tvcmdp import changed, check_penalty, read_budget, set_field
+from reworld_baselines.mctvmdp.tvcmdp import changed, check_penalty, largest_share, read_budget, set_field
 
 BUDGETS = ("per_stage", "one_off", "per_row")
 
@@ -138,7 +138,7 @@ class FiniteHorizonTVCMDP:
 
     def bounds(self) -> tuple[Reals, Reals]:
         """Least and largest change of each entry, shape (H, S, A, S) each."""
-        free = self.changeable[..., None]
+        free = np.broadcast_to(self.changeable[..., None], self.kernels.shape)
         if self.persistent:  # What is possible depends on the stages before.
             return np.where(free, -1.0, 0.0), np.where(free, 1.0, 0.0)
         return np.where(free, -self.kernels, 0.0), np.where(free, 1.0 - self.kernels, 0.0)
@@ -159,7 +159,9 @@ class FiniteHorizonTVCMDP:
             weights = np.tile(cost.weights.reshape(-1), self.horizon)
         budget = self.budget if self.budget_class == "one_off" else None
         slopes, rows, low, high = (each.reshape(-1, low.shape[-1]) for each in (slopes, self.kernels, low, high))
-        return convex_step(slopes, rows, cost, budget, low, high, self.penalty, weights).change.reshape(-1)
+        change = convex_step(slopes, rows, cost, budget, low, high, self.penalty, weights).change.reshape(-1)
+        # Of a constraint that is not the step's own budget a solver keeps no more than its tolerance.
+        return largest_share(lambda share: self._affordable(share * change)) * change
 
     def best_of_stage(self, t: int, slopes: Reals, low: Reals, high: Reals) -> Reals:
         """Take the convex step of one stage, whose rows have a budget of their own or together.
@@ -188,6 +190,12 @@ class FiniteHorizonTVCMDP:
     def decode(self, point: Reals) -> Reals:
         """Take the convex step in the direction from the centre of the cube to a point: it spends the whole budget."""
         return self.best(point - 0.5)
+
+    def _affordable(self, change: Reals) -> bool:
+        prices = self.row_prices(change)
+        if self.budget is None or self.budget_class == "one_off":
+            return True
+        return bool(((prices if self.budget_class == "per_row" else prices.sum(axis=(1, 2))) <= self.budget).all())
 
     @functools.cached_property
     def _cost_of_stages(self) -> OwnCost:

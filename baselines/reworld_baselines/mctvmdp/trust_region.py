@@ -31,6 +31,7 @@ from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, largest_share
 _ENOUGH = 0.05  # The share of what the model predicts that must come true for a step to be accepted.
 _POOR, _GOOD = 0.25, 0.75  # Below the one the region shrinks, above the other it grows.
 _SHORTEST = 2.0**-40  # The shortest step in a direction that is tried, as a share of the first.
+_ROUNDING = 1e-15  # What no step can promise less than, as a share of the objective.
 _TEMPERATURES = (0.3, 0.1, 0.03, 0.01, 0.003)  # As shares of the span of the nominal values.
 _TIE = 1e-10  # Actions whose values differ by no more, as a share of the largest value, are equally good.
 
@@ -68,7 +69,7 @@ def linearised(problem: Configurable, search: Search) -> Result:
     return result_of(problem, "linearised", found, certificate, search, predicted=predicted)
 
 
-def trust_region(problem: Configurable, search: Search, *, tolerance: float = 1e-9, steps: int = 1000) -> Result:
+def trust_region(problem: Configurable, search: Search, *, tolerance: float = 1e-11, steps: int = 1000) -> Result:
     """Climb from the nominal configuration.
 
     The first step is that of `linearised`, so the result is at least as good. The certificate's gap is that of Frank and Wolfe:
@@ -97,7 +98,7 @@ def multistart(
     *,
     seed: int = 0,
     starts: int = 32,
-    tolerance: float = 1e-9,
+    tolerance: float = 1e-11,
     steps: int = 1000,
 ) -> Result:
     """Climb from many starts, and keep the best.
@@ -145,7 +146,7 @@ def settle(problem: Configurable, start: Solved, search: Search, tolerance: floa
         found, gap = climb(problem, start, search, solve_at, tolerance, steps)
         for rival in _rivals(found):
             slopes = slopes_at(problem, rival)
-            rivals_gap = _promised(problem, slopes, rival, problem.best(slopes, rival.configuration))
+            rivals_gap = _gap(problem, slopes, rival)
             gap = max(gap, rivals_gap)
             if rivals_gap > tolerance * max(1.0, abs(found.objective)):
                 start, _ = climb(problem, rival, search, solve_at, tolerance, steps)
@@ -177,18 +178,18 @@ def climb(
     for _ in range(steps):
         target = problem.best(slopes, found.configuration, radius)
         promised = _promised(problem, slopes, found, target)
-        if promised <= tolerance * max(1.0, abs(found.objective)):
-            if math.isinf(radius):
-                return found, max(promised, 0.0)
-            radius = math.inf
-            continue
+        scale = max(1.0, abs(found.objective))
+        if promised <= tolerance * scale:
+            gap = _gap(problem, slopes, found) if math.isfinite(radius) else promised
+            if gap <= tolerance * scale or promised <= _ROUNDING * scale:
+                return found, max(gap, 0.0)
         step, share = target - found.configuration, 1.0
         while share >= _SHORTEST:
             tried = solve(problem, found.configuration + share * step, search, found.policy)
             kept = (tried.objective - found.objective) / (share * promised)
             if kept >= _ENOUGH and tried.objective > found.objective:
                 break
-            share /= 2.0
+            share *= max(0.1, min(0.5, 0.5 / (1.0 - kept)))  # Where a parabola is highest.
         else:
             break
         length = share * float(np.abs(step).max())
@@ -202,8 +203,12 @@ def climb(
         slopes = slopes_at(problem, found)
         if solve is solve_at:
             search.record(found.objective, found.cost)
-    gap = _promised(problem, slopes, found, problem.best(slopes, found.configuration))
-    return found, max(gap, 0.0)
+    return found, max(_gap(problem, slopes, found), 0.0)
+
+
+def _gap(problem: Configurable, slopes: Reals, found: Solved) -> float:
+    """By how much the objective grows, at most, to first order in the value."""
+    return _promised(problem, slopes, found, problem.best(slopes, found.configuration))
 
 
 def _promised(problem: Configurable, slopes: Reals, found: Solved, target: Reals) -> float:
