@@ -34,7 +34,9 @@ for method, results in solved.items():
     worth.plot(BUDGETS, [each.value for each in results], "o-", color=COLOURS[method], label=f"{method}: true value")
 predicted = [each.predicted for each in solved["linearised"]]
 worth.plot(BUDGETS, predicted, ":", color=COLOURS["linearised"], label="linearised: as it predicts")
-worth.axhline(1.0 / (1.0 - river.mdp.discount), color="grey", linewidth=0.8, label="as if one began on the far bank, and stayed")
+worth.axhline(
+    1.0 / (1.0 - river.mdp.discount), color="grey", linewidth=0.8, label="as if one began on the far bank, and stayed"
+)
 worth.set(xlabel="budget", ylabel="value", title="What the budget is worth")
 worth.legend(frameon=False, fontsize=8)
 

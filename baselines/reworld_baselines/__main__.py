@@ -1,4 +1,4 @@
-"""The command line: ``python -m reworld_baselines train --env reworld/Platform-v0``, ``… evaluate RUN_DIR``, ``… solve INSTANCE``."""
+"""The command line: ``python -m reworld_baselines train --env ID``, ``… evaluate RUN_DIR`` or ``… solve INSTANCE``."""
 
 import dataclasses
 import json

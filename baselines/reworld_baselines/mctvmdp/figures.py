@@ -8,10 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reworld.changing.levels import Levels
 from reworld.finite import Reals
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP
 from reworld_baselines.mctvmdp.multi_level import MultiLevelMDP
 from reworld_baselines.mctvmdp.results import Result
+from reworld_baselines.mctvmdp.tabular import evaluate, policy_iteration
 
 # Of Okabe and Ito: to be told apart by everyone.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,7 +28,10 @@ def draw(result: Result, file: Path | None = None) -> Figure:
     """
     if isinstance(result.problem, MultiLevelMDP):
         figure = Figure(figsize=(9.0, 4.0), layout="constrained")
-        _draw_levels(figure.subplots(), result)
+        _draw_level(figure.subplots(), result)
+    elif isinstance(result.problem, Levels):
+        figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+        _draw_convergence(figure.subplots(), result)
     elif isinstance(result.problem, FiniteHorizonTVCMDP):
         figure = Figure(figsize=(10.0, 4.0), layout="constrained")
         convergence, change = figure.subplots(1, 2)
@@ -113,3 +118,35 @@ def _draw_stages(figure: Figure, axes: Axes, result: Result) -> None:
     image = axes.imshow(moved.T, cmap="Blues", vmin=0.0, aspect="auto")
     axes.set(title="what was changed", xlabel="stage", ylabel="state")
     figure.colorbar(image, ax=axes, label="probability moved, of the action that is taken")
+
+
+def _draw_level(axes: Axes, result: Result) -> None:
+    """Draw what each kernel of level 0 is worth, and where level 1 goes from there, in the kernel that is in force first."""
+    problem, lower = result.problem, result.policies[0]
+    if lower.shape != problem.worlds.start.shape:  # Of the flat process, or of epochs.
+        lower = policy_iteration(problem.worlds).policy
+    worth = np.einsum("is,is->i", problem.worlds.start, evaluate(problem.worlds, lower))
+    here, few = np.arange(len(worth)), len(worth) <= 30
+    axes.plot(here, worth, color=_COLOURS[0], marker="o" if few else None, label="value of an episode in this configuration")
+    axes.set(xlabel="configuration", ylabel="value", title="What each configuration is worth, and where level 1 goes")
+    chosen = result.policies[1] if len(result.policies) > 1 else None
+    if chosen is not None and chosen.ndim == 2 and chosen.shape[-1] == len(worth):
+        law = problem.levels[0].kernel[0, chosen[0], here]
+        if few:
+            for i, j in enumerate(law.argmax(axis=-1)):
+                arrow = {"arrowstyle": "-|>", "color": _COLOURS[1], "connectionstyle": "arc3,rad=-0.25", "shrinkB": 4}
+                if i != j:
+                    axes.annotate("", (j, worth[j]), (i, worth[i]), arrowprops=arrow)
+        else:
+            moves = axes.twinx()
+            moves.plot(here, law @ here - here, color=_COLOURS[1], linewidth=0.8)
+            moves.set_ylabel("mean move of level 1", color=_COLOURS[1])
+    if few:
+        axes.set_xticks(here, problem.names, rotation=0 if len("".join(problem.names)) < 60 else 20)
+    _clean(axes)
+    axes.legend(frameon=False)
+
+
+def _clean(axes: Axes) -> None:
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)

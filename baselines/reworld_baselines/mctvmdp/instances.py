@@ -1,20 +1,21 @@
 """Instances: problems with known values, which come with reworld, and those in files of a user's own.
 
-All were made for this project; the matrices and settings of arXiv 2510.15056 are not public. The folder ``instances`` holds their
-arrays and settings, with the value of each, exact or best known.
+All were made for this project; the matrices and settings of arXiv 2510.15056 are not public. The folder ``instances`` holds
+their arrays and settings, with the value of each, exact or best known.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from reworld.changing.levels import Level
+from reworld.changing.levels import Level, Levels
 from reworld.errors import InvalidOption, nearest
 from reworld.finite import Reals
 from reworld.worlds.block_world import block_world
@@ -57,7 +58,8 @@ def load(name: str) -> Instance:
     """Make an instance.
 
     Args:
-        name: One of `names`, such as ``"bilevel_6state"`` or ``"random_s6a2:B=5"``, or the path of a file of one's own, an
+        name: One of `names`, such as ``"bilevel_6state"`` or ``"random_s6a2:B=5"``; or ``"module:NAME"`` of a problem, of
+            `reworld.changing.levels.Levels`, or of a function that makes either; or the path of a file of one's own: an
             ``.npz`` with the arrays ``kernel`` (S, A, S), ``rewards`` and, if it is not uniform, ``start``, and the settings
             ``discount``, ``cost`` (kind), ``scale``, ``rate``, ``budget``, ``budget_class`` and ``penalty`` of its `TVCMDP`, of
             which only the discount must be given.
@@ -67,7 +69,9 @@ def load(name: str) -> Instance:
     """
     if name.endswith(".npz"):
         return Instance(name, _read_own(Path(name)))
-    file, _, row = name.partition(":")
+    file, _, attribute = name.partition(":")
+    if "." in file and attribute:
+        return Instance(name, _find(file, attribute))
     if file not in _READERS:
         raise InvalidOption(f"There is no instance {name!r}. {nearest(file, _READERS)} Or give the path of an .npz.")
     rows = _rows(file)
@@ -220,6 +224,16 @@ _READERS: dict[str, Any] = {
 }
 
 _SETTINGS = ("discount", "cost", "scale", "rate", "budget", "budget_class", "penalty")
+
+
+def _find(module: str, name: str) -> Any:
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise InvalidOption(f"There is no problem '{module}:{name}': name it as 'package.module:NAME'. ({error})") from error
+    found = found() if callable(found) else found
+    finite = isinstance(found, Levels) and found.world.states is not None and found.world.tabulate is not None
+    return MultiLevelMDP.of_levels(found) if finite else found
 
 
 def _read_own(path: Path) -> TVCMDP:

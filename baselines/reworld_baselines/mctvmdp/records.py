@@ -1,9 +1,9 @@
-"""Records: what is kept of a result.
+"""Records: the directory in which a result is kept.
 
-    result.json    what was asked for, with which code, the value and what is known of it
-    result.npz     policies, kernels, configuration and trace
-    result.png     `Result.plot`
-    budgets.png    the value against the budget, if that was asked for
+- ``result.json``: what was asked for, with which code, the value and what is known of it;
+- ``result.npz``: policies, kernels, configuration and trace;
+- ``result.png``: `Result.plot`;
+- ``budgets.png``: the value against the budget, if that was asked for.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,7 +58,7 @@ def keep(directory: Path, instance: Instance, result: Result, seed: int, budgets
         "commit": commit(),
     }
     runs.write_whole(directory / "result.json", json.dumps(content, indent=1).encode())
-    arrays = {f"policy_{level}": policy for level, policy in enumerate(result.policies)}
+    arrays: dict[str, Any] = {f"policy_{level}": policy for level, policy in enumerate(result.policies)}
     if result.configuration is not None:
         arrays["configuration"] = result.configuration
     if isinstance(result.kernels, np.ndarray):

@@ -88,7 +88,8 @@ class Result:
             "seconds": f"{self.seconds:.3g}",
         }
         shown = [f"  {name:<26}{text}" for name, text in lines.items() if text is not None]
-        return "\n".join([f"{type(self.problem).__name__} by {self.method}", *shown, *(f"  {note}" for note in certificate.notes)])
+        notes = [f"  {note}" for note in certificate.notes]
+        return "\n".join([f"{type(self.problem).__name__} by {self.method}", *shown, *notes])
 
     def plot(self, file: Path | None = None) -> Figure:
         """Draw it: convergence, and what was changed.
