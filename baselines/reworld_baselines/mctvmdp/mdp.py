@@ -38,7 +38,7 @@ class SparseKernel:
         """
         xp = array_namespace(kernel)
         possible = xp.any((kernel != 0.0).reshape(-1, *kernel.shape[-3:]), axis=0)
-        k = max(int(xp.max(xp.count_nonzero(possible, axis=-1))), 1)
+        k = max(int(xp.max(xp.sum(possible, axis=-1))), 1)
         successors = xp.argsort(~possible, axis=-1, stable=True)[..., :k]
         return cls(successors, _at(kernel, successors))
 

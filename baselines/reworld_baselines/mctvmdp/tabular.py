@@ -146,8 +146,9 @@ def value_iteration(mdp: MDP, epsilon: float = 1e-10, stop: str = "span", sweeps
     Args:
         mdp: One, or a stack.
         epsilon: Largest error of a value, above 0.
-        stop: ``"span"``: when the last sweep has changed all values by the same amount, but for what the error allows;
-            ``"sup"``: when it has changed none by more than the error allows; ``"sweeps"``: after so many.
+        stop: ``"span"``: when the last sweep has changed all values by the same amount, but for what the error allows, which
+            is soon where all states lead to one another quickly; ``"sup"``: when it has changed none by more than the error
+            allows; ``"sweeps"``: after so many.
         sweeps: How many, for the stop ``"sweeps"``.
 
     Returns:
