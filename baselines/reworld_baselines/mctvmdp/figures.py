@@ -66,13 +66,14 @@ def draw_budgets(results: Mapping[str, Sequence[Result]], file: Path | None = No
         if any(result.predicted is not None for result in solved):
             predicted = [np.nan if result.predicted is None else result.predicted for result in solved]
             axes.plot(budgets, predicted, color=colour, linestyle=":", label=f"{method}, as it predicts")
-        if any(result.certificate.upper_bound is not None for result in solved):
-            bounds = [np.nan if (bound := result.certificate.upper_bound) is None else bound for result in solved]
-            axes.plot(budgets, bounds, color="tab:grey", linestyle="--", label=f"no more is possible ({method})")
-    axes.axhline(next(iter(results.values()))[0].nominal_value, color="tab:grey", linewidth=0.8, label="nothing changed")
+    first = next(iter(results.values()))
+    if any(result.certificate.upper_bound is not None for result in first):
+        bounds = [np.nan if (bound := result.certificate.upper_bound) is None else bound for result in first]
+        axes.plot(budgets, bounds, color="tab:grey", linestyle="--", label="no more is possible")
+    axes.axhline(first[0].nominal_value, color="tab:grey", linewidth=0.8, label="nothing changed")
     axes.set(xlabel="budget", ylabel="value")
     _clean(axes)
-    axes.legend(frameon=False)
+    axes.legend(frameon=False, fontsize="small")
     if file:
         figure.savefig(file, dpi=150)
     return figure
