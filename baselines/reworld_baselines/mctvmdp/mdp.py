@@ -68,7 +68,7 @@ class MDP:
     Args:
         kernel: Probability of each next state, ``kernel[s, a, s']``, float64 of shape (…, S, A, S), or a `SparseKernel`.
         rewards: Expected reward of each action, shape (…, S, A), or reward of each transition, shape (…, S, A, S): then the
-            kernel decides on what is expected. What could be either, as n = S = A, counts as the latter.
+            kernel decides on what is expected. With a stack of kernels, what could be either is refused.
         discount: In [0, 1).
         start: Probability of each first state, shape (…, S); uniform if left out.
 
@@ -217,8 +217,19 @@ class MDP:
             raise InvalidOption(
                 f"rewards has shape {rewards}: give rewards[s, a], of shape (…, {states}, {actions}), or [s, a, s']."
             )
+        stack = kernel.shape[:-3]
+        if stack and stack[-1] == states == actions > 1 and rewards == (states, actions, states):
+            raise InvalidOption(
+                f"rewards has shape {rewards}: those of transitions, or those of actions in each of {states} kernels? "
+                f"Give rewards[i, s, a, s'], with all axes of the kernel."
+            )
         if not start or start[-1] != states:
             raise InvalidOption(f"start has shape {start}: give {states} probabilities, one for each state.")
+        if self.depends_on_successor and rewards == tuple(kernel.shape[-4:-1]) and states > 1:
+            raise InvalidOption(
+                f"rewards has shape {rewards}, which may be those of a stack, [n, s, a], or of transitions, [s, a, s']: give "
+                f"rewards[..., None], repeated along the last axis, for the former, and rewards[None] for the latter."
+            )
         leads = tuple(kernel.shape[:-3]), rewards[: -3 if self.depends_on_successor else -2], start[:-1]
         try:
             size = math.prod(np.broadcast_shapes(*leads))

@@ -101,6 +101,17 @@ class TestWhatIsRefused:
             MDP(form(np.tile(HALF, (4, 1, 1, 1))), form(rewards), 0.9)
 
     @FORMS
+    def test_rewards_that_may_be_meant_in_two_ways_are_refused_until_they_are_not(self, form: Any) -> None:
+        kernel, rewards = np.stack([np.eye(2)[[[0, 1], [0, 1]]]] * 2), np.arange(8.0).reshape(2, 2, 2)
+        with pytest.raises(InvalidOption, match=r"those of a stack, \[n, s, a\], or of transitions, \[s, a, s'\]"):
+            MDP(form(kernel), form(rewards), 0.9)
+        of_stack = MDP(form(kernel), form(np.repeat(rewards[..., None], 2, axis=-1)), 0.9)
+        assert of_stack.expected_rewards.tolist() == rewards.tolist()
+        of_transitions = MDP(form(kernel), form(rewards[None]), 0.9)
+        assert of_transitions.expected_rewards.tolist() == [[[0.0, 3.0], [4.0, 7.0]]] * 2
+        assert MDP(form(kernel[0]), form(rewards), 0.9).expected_rewards.tolist() == [[0.0, 3.0], [4.0, 7.0]]
+
+    @FORMS
     @pytest.mark.parametrize(
         ("start", "message"),
         [
