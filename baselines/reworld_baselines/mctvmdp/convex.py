@@ -137,6 +137,20 @@ def row_weights(cost: RowCost | OwnCost, weights: Reals | None, rows: int) -> Re
     return each
 
 
+def possible_bounds(cost: RowCost | OwnCost, nominal: Reals, low: Reals, high: Reals) -> tuple[Reals, Reals]:
+    """Narrow bounds to what has a finite cost: by the Kullback-Leibler cost, what is impossible stays impossible.
+
+    Args:
+        cost: What a change costs.
+        nominal: Shape (n, S).
+        low: Shape (n, S).
+        high: Shape (n, S).
+    """
+    if not isinstance(cost, RowCost) or cost.kind != "kl":
+        return low, high
+    return np.where(nominal > 0.0, low, np.maximum(low, 0.0)), np.where(nominal > 0.0, high, np.minimum(high, 0.0))
+
+
 def ground_metric(cost: RowCost, states: int) -> Reals:
     """The distances of the Wasserstein cost, shape (states, states).
 
@@ -154,8 +168,7 @@ def _prepare(
     slopes: Reals, nominal: Reals, cost: RowCost, low: Reals, high: Reals, penalty: float, weights: Reals | None
 ) -> tuple[Rows, Prices]:
     """Put what the compiled loops take into arrays of one layout."""
-    if cost.kind == "kl":  # What is impossible stays impossible.
-        low, high = np.where(nominal > 0.0, low, np.maximum(low, 0.0)), np.where(nominal > 0.0, high, np.minimum(high, 0.0))
+    low, high = possible_bounds(cost, nominal, low, high)
     metric = ground_metric(cost, slopes.shape[1]) if cost.kind == "wasserstein" else np.zeros((0, 0))
     each = cost.scale * row_weights(cost, weights, len(slopes))
     if cost.kind == "exponential" and cost.rate == 0.0:

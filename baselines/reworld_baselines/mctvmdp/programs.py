@@ -20,12 +20,13 @@ from reworld.errors import InvalidOption
 from reworld.finite import Reals
 from reworld_baselines.mctvmdp.closed_forms import close_rows
 from reworld_baselines.mctvmdp.configurable import SolverFailed
-from reworld_baselines.mctvmdp.convex import Step, ground_metric, row_weights
+from reworld_baselines.mctvmdp.convex import Step, ground_metric, possible_bounds, row_weights
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.mdp import MDP
 
 cp: Any = cvxpy  # Most of what it exports has no static type.
 
+_LINEAR_COSTS = ("l1", "wasserstein")
 _ROUNDING = 1e-12  # Which share of the budget more may be spent.
 _UNUSED = 1e-8  # Which share of all steps is none.
 _ATTEMPTS = 5
@@ -87,6 +88,7 @@ class StepProgram:
         Raises:
             SolverFailed: If the solver does not solve it.
         """
+        low, high = possible_bounds(self._cost, self._nominal, low, high)
         # Solvers' tolerances are absolute: they suit slopes of size 1.
         unit = float(np.abs(slopes).max()) or 1.0
         self._slopes.value, self._penalty.value, self._low.value, self._high.value = slopes / unit, penalty / unit, low, high
@@ -148,7 +150,7 @@ class Flow(NamedTuple):
         kernel: Shape (S, A, S): the nominal one where an action is not taken.
         value: At the start, by the program.
         cost: What is spent, discounted, by the program.
-        multiplier: What a unit more of budget would be worth.
+        multiplier: What a unit more of budget would be worth; infinite where it leaves no choice.
     """
 
     policy: Reals
@@ -180,6 +182,7 @@ def flow_program(mdp: MDP, cost: RowCost, budget: float | None, low: Reals, high
         raise InvalidOption("A budget per use takes a cost of RowCost: leave out OwnCost, or take budget_class='one_off'.")
     states, actions = mdp.states, mdp.actions
     nominal, rows = mdp.kernel.reshape(-1, states), states * actions
+    low, high = possible_bounds(cost, nominal, low.reshape(rows, states), high.reshape(rows, states))
     # In shares of all steps, of which there are 1 / (1 - discount).
     steps = 1.0 / (1.0 - mdp.discount)
     flow, uses = cp.Variable((rows, states), nonneg=True), cp.Variable(rows, nonneg=True)
@@ -190,28 +193,38 @@ def flow_program(mdp: MDP, cost: RowCost, budget: float | None, low: Reals, high
     constraints += [
         cp.sum(flow, axis=1) == uses,
         leaving @ uses == mdp.start / steps + mdp.discount * cp.sum(flow, axis=0),
-        change >= cp.multiply(spread, low.reshape(rows, states)),
-        change <= cp.multiply(spread, high.reshape(rows, states)),
+        change >= cp.multiply(spread, low),
+        change <= cp.multiply(spread, high),
     ]
-    spent = row_weights(cost, None, rows) @ of_rows
+    weights = row_weights(cost, None, rows)
+    spent = weights @ of_rows
     within = spent <= (0.0 if budget is None else budget / steps)
     if mdp.depends_on_successor:
         worth = cp.sum(cp.multiply(flow, mdp.rewards.reshape(rows, states)))
     else:
         worth = uses @ mdp.rewards.reshape(rows)
-    problem = cp.Problem(cp.Maximize(worth - penalty * spent), constraints + [within] * (budget is not None))
+    # The cones of a smooth cost have no interior that costs nothing: a solver would not find in.
+    stays = budget == 0.0 and cost.kind not in _LINEAR_COSTS
+    if stays:
+        constraints.append(cp.multiply(weights[:, None] * np.ones(nominal.shape), change) == 0.0)
+    elif budget is not None:
+        constraints.append(within)
+    problem = cp.Problem(cp.Maximize(worth - penalty * spent), constraints)
     _solve(problem, cost)
     taken = np.maximum(uses.value, 0.0).reshape(states, actions)
     visited = taken.sum(axis=1, keepdims=True)
     policy = np.where(visited > _UNUSED, np.where(taken > _UNUSED, taken, 0.0), 1.0)
-    kernel = np.where(uses.value[:, None] > _UNUSED, np.clip(flow.value, 0.0, None), nominal)
-    kernel = (kernel / kernel.sum(axis=1, keepdims=True)).reshape(mdp.kernel.shape)
+    used = taken.reshape(rows) > _UNUSED
+    moved = np.zeros(nominal.shape)
+    moved[used] = np.clip(change.value[used] / uses.value[used, None], low[used], high[used])
+    close_rows(moved, low * used[:, None], high * used[:, None])
+    moved = moved.reshape(mdp.kernel.shape)
     return Flow(
         policy / policy.sum(axis=1, keepdims=True),
-        kernel,
+        mdp.kernel + moved,
         float(worth.value * steps),
-        float((taken * cost.of_rows(kernel - mdp.kernel, mdp.kernel)).sum() * steps),
-        0.0 if budget is None else float(within.dual_value),
+        float((taken * cost.of_rows(moved, mdp.kernel)).sum() * steps),
+        0.0 if budget is None else math.inf if stays else float(within.dual_value),
     )
 
 
@@ -252,7 +265,7 @@ def _cost_of_rows(change: Any, uses: Any, nominal: Reals, cost: RowCost) -> tupl
 
 def _solve(problem: Any, cost: RowCost | OwnCost) -> None:
     """Solve a program, as precisely as a solver will."""
-    linear = isinstance(cost, RowCost) and cost.kind in ("l1", "wasserstein")
+    linear = isinstance(cost, RowCost) and cost.kind in _LINEAR_COSTS
     attempts = _LINEAR if linear else _CONIC
     status = "not tried"
     for options in attempts:
