@@ -225,11 +225,6 @@ class MDP:
             )
         if not start or start[-1] != states:
             raise InvalidOption(f"start has shape {start}: give {states} probabilities, one for each state.")
-        if self.depends_on_successor and rewards == tuple(kernel.shape[-4:-1]) and states > 1:
-            raise InvalidOption(
-                f"rewards has shape {rewards}, which may be those of a stack, [n, s, a], or of transitions, [s, a, s']: give "
-                f"rewards[..., None], repeated along the last axis, for the former, and rewards[None] for the latter."
-            )
         leads = tuple(kernel.shape[:-3]), rewards[: -3 if self.depends_on_successor else -2], start[:-1]
         try:
             size = math.prod(np.broadcast_shapes(*leads))

@@ -103,7 +103,7 @@ class TestWhatIsRefused:
     @FORMS
     def test_rewards_that_may_be_meant_in_two_ways_are_refused_until_they_are_not(self, form: Any) -> None:
         kernel, rewards = np.stack([np.eye(2)[[[0, 1], [0, 1]]]] * 2), np.arange(8.0).reshape(2, 2, 2)
-        with pytest.raises(InvalidOption, match=r"those of a stack, \[n, s, a\], or of transitions, \[s, a, s'\]"):
+        with pytest.raises(InvalidOption, match=r"those of transitions, or those of actions in each of 2 kernels\?"):
             MDP(form(kernel), form(rewards), 0.9)
         of_stack = MDP(form(kernel), form(np.repeat(rewards[..., None], 2, axis=-1)), 0.9)
         assert of_stack.expected_rewards.tolist() == rewards.tolist()
