@@ -279,7 +279,7 @@ class BilevelAgent:
             targets = dict(zip(names, self.policy.tolist(), strict=True))
             mine = stage.play(np.broadcast_to(self.policy, (episodes, len(self.policy))))
             stage = ChangedStage(self.problem, self.lower, episodes, EVALUATION_SEED)
-            nominal = stage.play(np.broadcast_to(_nominal(self.problem), (episodes, len(self.policy))))
+            nominal = stage.play(np.broadcast_to(self.problem.nominal, (episodes, len(self.policy))))
             return RangesReport(targets, mine, nominal)
         level = upper.only_level(self.problem)
         returns = self._returns(episodes, EVALUATION_SEED)
@@ -337,8 +337,10 @@ class BilevelAgent:
     def _search(self, quiet: bool) -> Reals:
         assert isinstance(self.problem, Ranges)
         settings, lower = self.settings, self.lower
-        low, high = (self.problem.world.constants[name] for name in ("LOW", "HIGH"))
-        start = (_nominal(self.problem) - low) / (high - low)
+        changeable = self.problem.world.constants["CHANGEABLE"]
+        low, high = lower.task.low[changeable], lower.task.high[changeable]
+        width = high - low
+        start = np.divide(self.problem.nominal - low, width, out=np.zeros(len(low)), where=width > 0.0)
         crossing = settings.upper == "cross_entropy"
         total, size, episodes = settings.bayesian.candidates, 1, settings.bayesian.episodes
         if crossing:
@@ -347,7 +349,7 @@ class BilevelAgent:
         stage = ChangedStage(self.problem, lower, size * episodes, self._seed(1))
 
         def value(points: Reals) -> Reals:
-            targets = low + points * (high - low)
+            targets = low + points * width
             means: Reals = stage.play(np.repeat(targets, episodes, axis=0)).reshape(len(points), episodes).mean(axis=1)
             return means
 
@@ -356,11 +358,13 @@ class BilevelAgent:
                 finalists = ranges.cross_entropy(value, start, settings.cross_entropy, self._seed(3), bar)
             else:
                 finalists = ranges.bayesian(value, start, settings.bayesian, self._seed(3), bar)
-        targets = low + np.array([start, *finalists]) * (high - low)
+        targets = low + np.array([start, *finalists]) * width
         final = ChangedStage(self.problem, lower, len(targets) * _FINAL_EPISODES, self._seed(2))
         means = final.play(np.repeat(targets, _FINAL_EPISODES, axis=0)).reshape(len(targets), -1).mean(axis=1)
-        best: Reals = targets[means.argmax()]
-        return best
+        best = int(means.argmax())
+        changed = final.changed.reshape(len(targets), -1, len(start))[best].any(axis=0)
+        found: Reals = np.where(changed, targets[best], self.problem.nominal)
+        return found
 
     def _returns(self, episodes: int, seed: int) -> Reals:
         """What episodes in each configuration return, shape (n, episodes)."""
@@ -397,11 +401,6 @@ class BilevelAgent:
         }
         described: dict[str, Any] = json.loads(json.dumps(content))
         return described
-
-
-def _nominal(problem: Ranges) -> Reals:
-    nominal: Reals = problem.world.default_configuration[problem.world.constants["CHANGEABLE"]]
-    return nominal
 
 
 def _summarised(returns: Reals) -> tuple[Reals, Reals]:

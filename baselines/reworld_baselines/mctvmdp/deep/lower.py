@@ -62,29 +62,28 @@ class LowerLevel:
         ppo.learn(steps, Progress(bar))
         self.networks.append(ppo.policy)
 
-    def act(self, observations: Any, configurations: Reals, *, deterministic: bool = True) -> Any:
-        """Choose actions.
+    def act(self, observations: Any, configurations: Reals) -> Any:
+        """Choose actions, without exploration.
 
         Args:
             observations: Of the world alone, float32 of shape (batch, size of one).
             configurations: Those in force, shape (batch, number of parameters).
-            deterministic: Whether to leave out the exploration.
 
         Returns:
             A batch of actions, as `WorldVectorEnv.step` takes them.
         """
         if self.conditioned:
-            observations = np.concatenate([observations, self.task.shares(configurations)], axis=1)
-            chosen, _ = self.networks[0].predict(observations, deterministic=deterministic)
+            seen = np.concatenate([observations, self.task.shares(configurations)], axis=1)
+            scores = _scores(self.networks[0], seen)
         else:
             assert self.task.values is not None
             which = (configurations[:, None] == self.task.values).all(axis=2).argmax(axis=1)
-            chosen = np.zeros((len(which), *self._spaces[1].shape), self._spaces[1].dtype)
+            scores = np.empty((len(which), self._layout.flat_size), np.float32)
             for j in np.unique(which):
-                chosen[which == j], _ = self.networks[j].predict(observations[which == j], deterministic=deterministic)
+                scores[which == j] = _scores(self.networks[j], observations[which == j])
         if not self._layout.hybrid:
-            return chosen
-        return read_flat(self._layout, chosen, (len(observations),))
+            return scores.argmax(axis=1)
+        return read_flat(self._layout, scores.clip(-1.0, 1.0), (len(observations),))
 
     def get_state(self, j: int) -> Arrays:
         """Copy the weights of a network."""
@@ -108,6 +107,13 @@ class LowerLevel:
         if not isinstance(env.single_action_space, spaces.Discrete):
             env = VectorFlatBoxAction(env)
         return VectorConfigurationObservation(env, self.task) if self.conditioned else env
+
+
+@torch.no_grad()
+def _scores(network: ActorCriticPolicy, observations: Any) -> Any:
+    """What a network chooses the action by: what its `predict` does with it takes twice as long as this."""
+    seen = torch.as_tensor(observations, device=network.device)
+    return network.action_net(network.mlp_extractor.forward_actor(seen)).cpu().numpy()
 
 
 class Stage:

@@ -6,18 +6,14 @@ Mannor, Rubinstein, "A Tutorial on the Cross-Entropy Method", 2005) or from Baye
 (`optuna.samplers.GPSampler`). As the best of many noisy values is too good, the finalists play new episodes.
 """
 
-import dataclasses
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from gymnasium.vector import AutoresetMode
 
-from reworld.changing.change import change
 from reworld.finite import Reals
-from reworld.vector import WorldVectorEnv
 from reworld_baselines.mctvmdp.deep.lower import LowerLevel, play_out
 from reworld_baselines.mctvmdp.deep.task import Ranges
 
@@ -57,12 +53,14 @@ class ChangedStage:
         lower: Who plays in it, without exploration.
         num_envs: How many.
         seed: Environment i begins with ``seed + i``.
+
+    Attributes:
+        changed: Which changes came about in the last episodes, bool of shape (num_envs, parameters that may be changed).
     """
 
     def __init__(self, problem: Ranges, lower: LowerLevel, num_envs: int, seed: int) -> None:
-        hidden = dataclasses.replace(problem.world.changing, observation="hidden", observe_budget=False)
-        self._lower, self._world = lower, change(problem.world.base, hidden)
-        self._batch = WorldVectorEnv(self._world, num_envs, problem.steps, AutoresetMode.SAME_STEP)
+        self._problem, self._lower = problem, lower
+        self._batch = problem.batch(num_envs)
         self._batch.reset(seed=seed)
 
     def play(self, targets: Reals) -> Reals:
@@ -75,28 +73,25 @@ class ChangedStage:
         Returns:
             Return of each, shape (num_envs,).
         """
-        batch, first = self._batch, self._world.own_branches
+        batch = self._batch
         observations, _ = batch.reset()
         returns, playing = np.zeros(batch.num_envs), np.ones(batch.num_envs, np.bool_)
+        self.changed = np.zeros(targets.shape, np.bool_)
         for k, values in enumerate(targets.T):
-            branches, row = np.full(batch.num_envs, first + k), self._row()
-            row[:, self._world.branch_offsets[first + k]] = values
-            observations, rewards, terminations, truncations, _ = batch.step((branches, row))
+            observations, rewards, terminations, truncations, info = self._problem.set(batch, k, values)
+            self.changed[:, k] = info["configured"]
             returns[playing] += rewards[playing]
             playing &= ~(terminations | truncations)
         return returns + play_out(batch, observations, self._act, playing=playing)
 
     def _act(self, observations: Any) -> Any:
         action = self._lower.act(observations, self._batch.configuration)
-        row = self._row()
-        if not isinstance(action, tuple):
-            return action, row
-        own = np.concatenate(action[1], axis=1)
-        row[:, : own.shape[1]] = own
-        return action[0], row
-
-    def _row(self) -> Any:
-        return np.zeros((self._batch.num_envs, self._world.branch_offsets[-1]), np.float32)
+        branches, own = action if isinstance(action, tuple) else (action, ())
+        parameters = np.zeros((self._batch.num_envs, self._problem.world.branch_offsets[-1]), np.float32)
+        if own:
+            played = np.concatenate(own, axis=1)
+            parameters[:, : played.shape[1]] = played
+        return branches, parameters
 
 
 def cross_entropy(value: Value, start: Reals, settings: CrossEntropySettings, seed: int, bar: Any) -> Reals:

@@ -1,5 +1,6 @@
 """Tasks: a world in every configuration that may come, which is what level 0 of a bi-level agent has to play."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ from gymnasium.error import Error
 from gymnasium.vector import AutoresetMode, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
-from reworld.changing.change import ChangeableWorld
+from reworld.changing.change import ChangeableWorld, change
 from reworld.changing.levels import Levels
 from reworld.configuration import Request
 from reworld.environment import find_world
@@ -57,6 +58,53 @@ class Ranges:
         world: Any = find_world(**spec.kwargs)
         return cls(world, spec.max_episode_steps)
 
+    @property
+    def nominal(self) -> Reals:
+        """What an episode begins with, of the parameters that may be changed, shape (number of these,)."""
+        values: Reals = self.world.default_configuration[self.world.constants["CHANGEABLE"]]
+        return values
+
+    def batch(self, num_envs: int) -> WorldVectorEnv:
+        """Make environments, observed as if nothing could be changed, with same-step autoreset.
+
+        Args:
+            num_envs: How many.
+        """
+        hidden = dataclasses.replace(self.world.changing, observation="hidden", observe_budget=False)
+        return WorldVectorEnv(change(self.world.base, hidden), num_envs, self.steps, AutoresetMode.SAME_STEP)
+
+    def set(self, batch: WorldVectorEnv, k: int, values: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """Take the action that changes a parameter, in every environment.
+
+        Args:
+            batch: From `batch`.
+            k: Which of those that may be changed.
+            values: To what, shape (num_envs,), or one for all.
+
+        Returns:
+            As of a step.
+        """
+        branch = self.world.own_branches + k
+        parameters = np.zeros((batch.num_envs, self.world.branch_offsets[-1]), np.float32)
+        parameters[:, self.world.branch_offsets[branch]] = values
+        return batch.step((np.full(batch.num_envs, branch), parameters))
+
+    def affordable(self) -> tuple[Reals, Reals]:
+        """Find the ends of what the budget is enough for where only one parameter is changed, within a hundredth of a range.
+
+        Returns:
+            Least and largest value of each parameter that may be changed, shape (number of these,).
+        """
+        batch, low, high = self.batch(101), self.nominal, self.nominal
+        for k in range(len(low)):
+            batch.reset(seed=0)
+            values = np.linspace(self.world.constants["LOW"][k], self.world.constants["HIGH"][k], 101)
+            info = self.set(batch, k, values)[-1]
+            # What fails by chance is paid all the same.
+            possible = values[info["configured"] | (info["cost"] > 0.0)]
+            low[k], high[k] = min([low[k], *possible]), max([high[k], *possible])
+        return low, high
+
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -93,13 +141,13 @@ class Task:
 
     @classmethod
     def of(cls, problem: Levels | Ranges) -> Self:
-        """Take what is below the levels, or within the ranges."""
+        """Take what is below the levels, or what can be afforded within the ranges."""
         if isinstance(problem, Levels):
             values = problem.values
             return cls(problem.world, values.min(axis=0), values.max(axis=0), values, problem.steps, problem.discount)
-        constants, base = problem.world.constants, problem.world.base
+        base, changeable = problem.world.base, problem.world.constants["CHANGEABLE"]
         low, high = base.default_configuration.copy(), base.default_configuration.copy()
-        low[constants["CHANGEABLE"]], high[constants["CHANGEABLE"]] = constants["LOW"], constants["HIGH"]
+        low[changeable], high[changeable] = problem.affordable()
         return cls(base, low, high, None, problem.steps, 1.0)
 
     @property

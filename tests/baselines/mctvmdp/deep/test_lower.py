@@ -8,6 +8,7 @@ import pytest
 import torch
 from tqdm import tqdm
 
+from reworld.actions import read_flat, read_layout
 from reworld.changing.levels.games import cartpole_levels
 from reworld_baselines.mctvmdp.deep.lower import LowerLevel, Stage
 from reworld_baselines.mctvmdp.deep.task import Ranges, Task
@@ -60,7 +61,13 @@ def test_actions_of_a_hybrid_world_are_its_own():
     lower = trained(PLATFORM, True)
     batch = PLATFORM.batch(5)
     observations, _ = batch.reset(seed=0)
-    assert batch.action_space.contains(lower.act(observations, batch.configuration))
+    actions = lower.act(observations, batch.configuration)
+    assert batch.action_space.contains(actions)
+    seen = np.concatenate([observations, PLATFORM.shares(batch.configuration)], axis=1)
+    flat, _ = lower.networks[0].predict(seen, deterministic=True)
+    branches, parameters = read_flat(read_layout(batch.single_action_space), flat, (5,))
+    np.testing.assert_array_equal(actions[0], branches)
+    np.testing.assert_array_equal(np.concatenate(actions[1], axis=1), np.concatenate(parameters, axis=1))
 
 
 def test_a_stage_plays_the_episodes_of_single_environments():

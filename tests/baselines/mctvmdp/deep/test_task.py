@@ -1,5 +1,7 @@
 """What the lower level plays: a world in named configurations, or in ranges."""
 
+import dataclasses
+
 import gymnasium
 import numpy as np
 import pytest
@@ -33,14 +35,28 @@ def test_named_configurations_are_played_in_turn():
     np.testing.assert_array_equal(batch.configuration, task.values[[0, 1, 2, 3, 0, 1]])
 
 
-def test_ranges_are_those_of_the_changes_and_drawn_anew_in_every_episode():
+def test_ranges_are_those_of_the_changes_as_far_as_the_budget_goes():
     problem = Ranges.of_environment(PLATFORM)
-    task = Task.of(problem)
-    names = [parameter.name for parameter in task.world.parameters]
-    chosen = [names.index(name) for name in problem.world.changing.parameters]
-    assert task.low[chosen].tolist() == [3.0, 50.0, 60.0]
-    assert task.high[chosen].tolist() == [17.0, 225.0, 235.0]
-    assert task.changing.sum() == 3
+    low, high = problem.affordable()
+    # A share x of a range costs 0.05 (exp(6 x) - 1), and the budget is 0.5.
+    share = np.log(1.0 + 0.5 / 0.05) / 6.0
+    nominal, width = np.array([17.0, 225.0, 235.0]), np.array([14.0, 175.0, 175.0])
+    assert (high == nominal).all()
+    assert (low > nominal - share * width).all()
+    assert (low < nominal - (share - 0.01) * width).all()
+    free = Ranges(find_world(problem.world.base, dataclasses.replace(problem.world.changing, budget=None)))
+    np.testing.assert_array_equal(free.affordable(), [[3.0, 50.0, 60.0], nominal])
+
+
+def test_a_change_that_may_fail_can_be_afforded_all_the_same():
+    offer = Changing(parameters={"gravity": (5.0, 15.0)}, failure=0.9)
+    assert np.array(Ranges(find_world(CARTPOLE, offer)).affordable()).ravel().tolist() == [5.0, 15.0]
+
+
+def test_configurations_within_ranges_are_drawn_anew_in_every_episode():
+    task = Task.of(Ranges.of_environment(PLATFORM))
+    chosen = np.flatnonzero(task.changing)
+    assert len(chosen) == 3
     batch = task.batch(50)
     seen = []
     for _ in range(2):
