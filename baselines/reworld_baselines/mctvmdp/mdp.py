@@ -68,7 +68,8 @@ class MDP:
     Args:
         kernel: Probability of each next state, ``kernel[s, a, s']``, float64 of shape (…, S, A, S), or a `SparseKernel`.
         rewards: Expected reward of each action, shape (…, S, A), or reward of each transition, shape (…, S, A, S): then the
-            kernel decides on what is expected. With a stack of kernels, what could be either is refused.
+            kernel decides on what is expected. What could be either is refused with a stack of
+            kernels, and counts as the latter with a single one.
         discount: In [0, 1).
         start: Probability of each first state, shape (…, S); uniform if left out.
 
