@@ -148,11 +148,8 @@ class MultiLevelMDP:
         """
         problem = self if self.order == "configure_first" else _configuring_first(self)
         worlds, running = problem.worlds, np.zeros(problem.worlds.states, np.bool_)
-        shape = worlds.states, worlds.actions, worlds.states
-        models = (
-            FiniteMDP(_kernel(worlds, i), np.broadcast_to(worlds.rewards[i, :, :, None], shape), worlds.start[i], running)
-            for i in range(problem.kernels)
-        )
+        rewards = _full_rewards(worlds)
+        models = (FiniteMDP(_kernel(worlds, i), rewards[i], worlds.start[i], running) for i in range(problem.kernels))
         if self.epoch is None:
             return flat_levels(models, problem.levels, worlds.discount, None, self.persistent)
         flat = flat_levels(models, [dataclasses.replace(self.levels[0], discount=1.0)], 1.0, self.epoch, persistent=True)
@@ -686,12 +683,12 @@ def _report(
 
 
 def _read_worlds(worlds: MDP) -> MDP:
-    """Give every array of a stack all its leading axes, and the rewards that are expected."""
+    """Give the kernel and the start of a stack all its leading axes."""
     kernel, sparse = worlds.kernel, isinstance(worlds.kernel, SparseKernel)
     if not is_numpy_array(worlds.rewards):
         raise InvalidOption("worlds holds tensors: give arrays of NumPy.")
-    rewards, start = worlds.expected_rewards, worlds.start
-    lead = np.broadcast_shapes(kernel.shape[:-3], rewards.shape[:-2], start.shape[:-1])
+    rewards, start = worlds.rewards.shape, worlds.start
+    lead = np.broadcast_shapes(kernel.shape[:-3], rewards[: -3 if worlds.depends_on_successor else -2], start.shape[:-1])
     if len(lead) != 1:
         raise InvalidOption(f"worlds is a stack of shape {lead}: give one of shape (n,), of the n kernels of level 0.")
     if sparse:
@@ -699,7 +696,6 @@ def _read_worlds(worlds: MDP) -> MDP:
     else:
         kernel = np.broadcast_to(kernel, (*lead, *kernel.shape[-3:]))
     stack = worlds.with_kernel(kernel)
-    _set(stack, "rewards", np.broadcast_to(rewards, (*lead, *rewards.shape[-2:])))
     _set(stack, "start", np.broadcast_to(start, (*lead, worlds.states)))
     return stack
 
@@ -709,7 +705,7 @@ def _of_values(values: Any) -> MDP:
     numbers = read_numbers("values", values)
     if numbers.ndim != 1 or not len(numbers):
         raise InvalidOption(f"values has shape {numbers.shape}: give one number for each kernel of level 0, of shape (n,).")
-    return _read_worlds(MDP(np.ones((1, 1, 1)), numbers[:, None, None], 0.0))
+    return _read_worlds(MDP(np.ones((len(numbers), 1, 1, 1)), numbers[:, None, None], 0.0))
 
 
 def _sparse_models(levels: Levels) -> tuple[MDP, bool]:
@@ -726,7 +722,14 @@ def _sparse_models(levels: Levels) -> tuple[MDP, bool]:
     rewards, starts = ([getattr(model, name) for model in models] for name in ("expected_rewards", "start"))
     kernel = SparseKernel(successors, np.concatenate(weights))
     ends = any(model.terminal.any() for model in models)
-    return MDP(kernel, np.concatenate(rewards), levels.discount, np.concatenate(starts)), ends
+    full = np.broadcast_to(np.concatenate(rewards)[..., None], kernel.shape)
+    return MDP(kernel, full, levels.discount, np.concatenate(starts)), ends
+
+
+def _full_rewards(worlds: MDP) -> Reals:
+    """The rewards of a stack for each transition, expected over them, with all axes: they cannot be mistaken for others."""
+    expected = np.broadcast_to(worlds.expected_rewards, worlds.kernel.shape[:-1])
+    return np.broadcast_to(expected[..., None], worlds.kernel.shape)
 
 
 def _at_start(worlds: MDP, values: Reals) -> Reals:
@@ -766,7 +769,7 @@ def _configuring_first(problem: MultiLevelMDP) -> MultiLevelMDP:
     worlds, kernel = problem.worlds, problem.worlds.kernel
     sparse = isinstance(kernel, SparseKernel)
     stack = worlds.with_kernel(SparseKernel(kernel.successors, twice(kernel.weights)) if sparse else twice(kernel))
-    _set(stack, "rewards", twice(worlds.rewards))
+    _set(stack, "rewards", twice(_full_rewards(worlds)))
     _set(stack, "start", twice(worlds.start))
     doubled = []
     for level in problem.levels:
