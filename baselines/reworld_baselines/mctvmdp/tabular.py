@@ -18,7 +18,7 @@ from reworld_baselines.mctvmdp.mdp import MDP, Array, SparseKernel
 STOPS = ("span", "sup", "sweeps")
 
 _TIE = 1e-13  # Two actions whose values differ by no more, as a share of the largest value, are equally good.
-_CACHED, _LARGE = 2**18, 2**27  # How many entries of matrices are solved at a time, on a CPU and elsewhere.
+_CACHED, _LARGE = 2**18, 2**26  # How many entries of matrices are solved at a time, on a CPU and elsewhere.
 
 
 class Solution(NamedTuple):
