@@ -1,8 +1,8 @@
 """A floor that gets more slippery by itself, and a level that may dry it: planning, greed, and doing nothing.
 
 Level 0 walks through Block-world, in one of 1000 degrees of slip. Level 1 shifts the slip before each episode, at a price that
-grows exponentially with the shift, against a drift that it has no hand in. Greed stops half way, where drying the floor a little
-more is not worth its price. `python examples/block_world_levels.py [FILE]` solves all of it, and draws it.
+grows exponentially with the shift, against a drift that it has no hand in. Greed stops half way, where drying the floor a
+little more is not worth its price. `python examples/block_world_levels.py [FILE]` solves all of it, and draws it.
 """
 
 import sys
