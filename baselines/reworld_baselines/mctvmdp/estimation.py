@@ -285,7 +285,8 @@ def confidence(estimated: EstimatedMDP, delta: float = 0.05) -> Confidence:
     kernels = weissman_radius(visits, estimated.mdp.states, 0.5 * delta)
     rewards = hoeffding_radius(visits, high - low, 0.5 * delta)
     regret = 2.0 * horizon * float(np.where(tried, rewards + discount * 0.5 * kernels * span, 0.0).max())
-    return Confidence(radius, horizon * float(radius.max()), regret)
+    # No two values differ by more than the span, whatever is known.
+    return Confidence(radius, min(horizon * float(radius.max()), span), min(regret, span))
 
 
 def value_error_bounds(estimate: MDP, truth: MDP, values: Reals) -> ErrorBounds:
