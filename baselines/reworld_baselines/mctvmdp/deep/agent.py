@@ -158,7 +158,7 @@ class BilevelAgent:
             environment, such as ``"reworld/ConfigurablePlatform-v0"``.
         settings: How it learns.
         seed: Of everything.
-        device: Where the networks live.
+        device: Where the networks live: ``"cpu"``, ``"cuda"`` or ``"auto"``.
 
     Attributes:
         policy: What the upper level decides in each configuration, int64 of shape (n,), once it is learned; of `Ranges` what it
@@ -166,7 +166,7 @@ class BilevelAgent:
         measured: For ``"value_iteration"``: mean return in each configuration, and its standard error, shape (2, n).
 
     Raises:
-        InvalidOption: If the problem is of another form, or the settings do not go with it.
+        InvalidOption: If the problem is of another form, the settings do not go with it, or there is no such device.
     """
 
     def __init__(

@@ -14,10 +14,12 @@ from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.utils import get_device
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from tqdm import tqdm
 
 from reworld.actions import VectorFlatBoxAction, read_flat, read_layout
+from reworld.errors import InvalidOption
 from reworld.finite import Reals
 from reworld_baselines.checkpoints import Arrays
 from reworld_baselines.mctvmdp.deep.task import Task, VectorConfigurationObservation
@@ -32,16 +34,21 @@ class LowerLevel:
         conditioned: Whether one network plays all configurations, and sees them; if not there is one for each.
         settings: What PPO is trained with.
         seed: Of the networks, the exploration and the environments.
-        device: Where the networks live.
+        device: Where the networks live: ``"cpu"``, ``"cuda"`` or ``"auto"``.
+
+    Raises:
+        InvalidOption: If there is no such device.
     """
 
     def __init__(self, task: Task, conditioned: bool, settings: PPOSettings, seed: int, device: str) -> None:
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InvalidOption("PyTorch finds no CUDA device here: give device='cpu'.")
         self.task, self.conditioned, self.settings, self.seed = task, conditioned, settings, seed
         self.networks: list[ActorCriticPolicy] = []
         env = self._env(1, None)
         self._layout = read_layout(env.unwrapped.single_action_space)
         self._spaces = env.single_observation_space, env.single_action_space
-        self._device = device
+        self._device = get_device(device)
 
     @property
     def size(self) -> int:
@@ -168,7 +175,7 @@ def play_out(batch: Any, observations: Any, act: Callable[[Any], Any], discount:
     return returns
 
 
-def make_ppo(envs: VecEnv, settings: PPOSettings, seed: int, device: str) -> PPO:
+def make_ppo(envs: VecEnv, settings: PPOSettings, seed: int, device: torch.device | str) -> PPO:
     """Make PPO of Stable-Baselines3, with rewards in units of the deviation of their discounted sum.
 
     (Returns of an easy configuration may be many times those of a hard one, and are of another unit in every world.)
