@@ -14,7 +14,7 @@ shows what solving one level after the other then loses.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
@@ -50,7 +50,8 @@ class MultiLevelMDP:
     Args:
         worlds: A stack of n, NumPy; None where only `values` are known.
         levels: Level 1 first. Their discounts are below 1, and their episodes of any length (no ``steps``).
-        values: What level 0 is worth in each of its kernels, shape (n,), in place of worlds.
+        values: What level 0 is worth in each of its kernels, shape (n,), in place of worlds: these then have a single state,
+            and last a single step.
         names: Name of each kernel of level 0; its number if left out.
         order: ``"configure_first"``: a level decides, then what it has chosen runs; ``"run_first"``: an episode begins with a
             run of what is in force at its start, and each further run is decided on before.
@@ -65,17 +66,17 @@ class MultiLevelMDP:
 
     worlds: Any
     levels: Sequence[Level]
-    values: Any = None
+    values: InitVar[Any] = None
     names: Sequence[str] = ()
     order: str = "configure_first"
     persistent: bool = False
     epoch: int | None = None
     allow_unreachable: bool = False
 
-    def __post_init__(self) -> None:
-        if (self.worlds is None) == (self.values is None):
+    def __post_init__(self, values: Any) -> None:
+        if (self.worlds is None) == (values is None):
             raise InvalidOption("Give either worlds, or the values that they have: one of the two, and not both.")
-        _set(self, "worlds", _of_values(self.values) if self.worlds is None else _read_worlds(self.worlds))
+        _set(self, "worlds", _of_values(values) if self.worlds is None else _read_worlds(self.worlds))
         _set(self, "levels", tuple(self.levels))
         check_chain(self.kernels, self.levels)
         if self.names and len(self.names) != self.kernels:
@@ -99,12 +100,16 @@ class MultiLevelMDP:
             self._check_reachable()
 
     @classmethod
-    def of_levels(cls, levels: Levels, **terms: Any) -> Self:
+    def of_levels(
+        cls, levels: Levels, *, order: str = "configure_first", epoch: int | None = None, allow_unreachable: bool = False
+    ) -> Self:
         """Take the levels of a finite world, with its exact model under each configuration.
 
         Args:
             levels: Those; level 0 has a discount below 1, and no number of steps.
-            terms: `order`, `epoch` and `allow_unreachable`, as above. With an epoch the levels may be persistent or not.
+            order: As above.
+            epoch: As above; with one, all persists, whatever the levels say.
+            allow_unreachable: As above.
 
         Raises:
             InvalidOption: If the world is not finite, or the levels are none of this kind.
@@ -115,13 +120,20 @@ class MultiLevelMDP:
                 "1, as in dataclasses.replace(levels, steps=None, discount=0.95), and for epochs of so many steps epoch=…."
             )
         worlds, ends = _sparse_models(levels)
-        persistent = levels.persistent and terms.get("epoch") is None
-        if ends and (persistent or terms.get("epoch") is not None):
+        if ends and (levels.persistent or epoch is not None):
             raise InvalidOption(
                 f"{levels.world.name} has states in which it ends, and all levels with it where they persist: this is not "
                 "solved here. Take levels.flat(), or levels that do not persist."
             )
-        return cls(worlds, levels.levels, names=levels.names, persistent=persistent, **terms)
+        return cls(
+            worlds,
+            levels.levels,
+            names=levels.names,
+            order=order,
+            persistent=levels.persistent and epoch is None,
+            epoch=epoch,
+            allow_unreachable=allow_unreachable,
+        )
 
     @property
     def kernels(self) -> int:
@@ -419,11 +431,11 @@ def _solve_epochs(problem: MultiLevelMDP, search: Search, epsilon: float) -> Res
         return kernel @ values - choices.costs[:, None], policies
 
     def backup(values: Reals) -> Reals:
-        search.count()
         return _best(look_ahead(values)[0], choices.first)[0]
 
     start = np.zeros((problem.kernels, worlds.states))
     values, sweeps, error = _sweep(backup, start, choices.discount, epsilon)
+    search.count()
     worth, policies = look_ahead(values)
     upper = choices.actions[_best(worth, choices.first)[1]][None]
     predicted = float(choices.start @ _at_start(worlds, values))
@@ -717,11 +729,14 @@ def _sparse_models(levels: Levels) -> tuple[MDP, bool]:
     for part in parts:
         possible |= (exact_model(levels.world, part).kernel > 0.0).any(axis=0)
     successors = SparseKernel.of(possible.astype(np.float64)).successors
-    models = [exact_model(levels.world, part) for part in parts]
-    weights = [np.take_along_axis(model.kernel, successors[None], axis=-1) for model in models]
-    rewards, starts = ([getattr(model, name) for model in models] for name in ("expected_rewards", "start"))
+    weights, rewards, starts, ends = [], [], [], False
+    for part in parts:
+        model = exact_model(levels.world, part)
+        weights.append(np.take_along_axis(model.kernel, successors[None], axis=-1))
+        rewards.append(model.expected_rewards)
+        starts.append(model.start)
+        ends = ends or bool(model.terminal.any())
     kernel = SparseKernel(successors, np.concatenate(weights))
-    ends = any(model.terminal.any() for model in models)
     full = np.broadcast_to(np.concatenate(rewards)[..., None], kernel.shape)
     return MDP(kernel, full, levels.discount, np.concatenate(starts)), ends
 

@@ -74,7 +74,7 @@ class TestInstances:
         # The instance's random agent pays for impossible moves, too: they fail.
         (level,) = problem.levels
         paid = Level(level.kernel, 60.0 * (1.0 - np.eye(4)), level.start, level.discount)
-        assert found(dataclasses.replace(problem, levels=[paid], worlds=None), "random").value == pytest.approx(known["random"])
+        assert found(dataclasses.replace(problem, levels=[paid]), "random").value == pytest.approx(known["random"])
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ class TestFlat:
     def test_of_two_levels_that_persist_is_worth_the_same_if_the_world_has_no_state(self, seed: int) -> None:
         (level,) = random_problem(seed, 2).levels
         anew = MultiLevelMDP(None, [level], values=np.random.default_rng(seed).random(level.states), allow_unreachable=True)
-        kept = dataclasses.replace(anew, worlds=None, persistent=True)
+        kept = dataclasses.replace(anew, persistent=True)
         for method in ("levels", "flat", *BASELINES[:3], "oracle"):
             assert found(kept, method).value == pytest.approx(found(anew, method).value, rel=1e-12, abs=1e-12)
 
