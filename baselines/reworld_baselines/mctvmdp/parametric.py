@@ -256,9 +256,9 @@ def between(
         raise InvalidOption(f"ranges={dict(ranges)!r}: give (low, high), low < high, for at least one parameter, by name.")
     low, high = bounds.T
     middle = np.array([values.get(name, math.nan) for name in ranges])
-    # Each parameter at both ends, the others nominal; then four places to check whether that says all.
+    # Each parameter at both ends, the others nominal; then two places to check whether that says all.
     ends = [np.where(np.arange(len(ranges)) == i, end, middle) for i in range(len(ranges)) for end in (low, high)]
-    checks = [low, high, *(low + (high - low) * (np.arange(1, len(ranges) + 1) * ratio % 1.0) for ratio in _RATIOS)]
+    checks = [low + (high - low) * (np.arange(1, len(ranges) + 1) * ratio % 1.0) for ratio in _RATIOS]
     points = np.array([middle, *ends, *checks])
     constants = {name: value for name, value in (nominal or {}).items() if name not in ranges}
     models = exact_model(world, constants | {name: points[:, i].copy() for i, name in enumerate(ranges)})

@@ -26,6 +26,7 @@ from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 
 _ENOUGH = 1e-4  # The share of what a step promises to first order that must come true for it to be taken.
 _HALVINGS = 30
+_LOG_TEMPERATURES = (math.log(1e-3), math.log(1e4))  # Where that of the dual is looked for, in spans of rewards.
 
 
 def remps(
@@ -52,7 +53,7 @@ def remps(
     search.record(best.objective, best.cost)
     law = np.full(solved.model.kernel.shape[:-1], 1.0 / solved.model.kernel.shape[-2])
     for _ in range(iterations):
-        wanted = better_visits(_visits(solved.model, law), _rewards(solved.model), divergence)
+        wanted = better_visits(transition_shares(solved.model, law), _rewards(solved.model), divergence)
         law, configuration = _project(problem, search, law, solved.configuration, wanted, projections)
         solved = solve_at(problem, configuration, search, solved.policy)
         if solved.objective > best.objective:
@@ -61,8 +62,13 @@ def remps(
     return result_of(problem, "remps", best, Certificate("none"), search)
 
 
-def _visits(model: Model, law: Reals) -> Reals:
-    """Share of every transition in all visits, discounted, of the shape of the kernel."""
+def transition_shares(model: Model, law: Reals) -> Reals:
+    """Say which share each transition has in all visits, discounted, of the shape of the kernel.
+
+    Args:
+        model: The decision process.
+        law: The policy, the probability of each action.
+    """
     visits = functions_of(model).occupancy(model, law)
     shares: Reals = (visits / visits.sum())[..., None, None] * law[..., None] * model.kernel
     return shares
@@ -81,22 +87,20 @@ def better_visits(visits: Reals, rewards: Reals, divergence: float) -> Reals:
         rewards: Of the same shape.
         divergence: Largest relative entropy of the law to the visits, above 0.
     """
-    span = float(np.ptp(rewards[visits > 0.0]))
+    held = visits > 0.0
+    span = float(np.ptp(rewards[held]))
     if span == 0.0:
         return visits
-    lifted = (rewards - rewards[visits > 0.0].max()) / span
-
-    def tilted(temperature: float) -> Reals:
-        weights: Reals = np.where(visits > 0.0, visits * np.exp(np.minimum(lifted, 0.0) / temperature), 0.0)
-        return weights
+    shares, behind = visits[held], (rewards[held] - rewards[held].max()) / span
 
     def dual(log_temperature: float) -> float:
         temperature = math.exp(log_temperature)
-        return temperature * (divergence + math.log(tilted(temperature).sum()))
+        return temperature * (divergence + math.log((shares * np.exp(behind / temperature)).sum()))
 
-    found = minimize_scalar(dual, bounds=(math.log(1e-3), math.log(1e4)), method="bounded", options={"xatol": 1e-6})
-    weights = tilted(math.exp(found.x))
-    better: Reals = weights / weights.sum()
+    found = minimize_scalar(dual, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-6})
+    better = np.zeros_like(visits)
+    better[held] = shares * np.exp(behind / math.exp(found.x))
+    better /= better.sum()
     return better
 
 
@@ -105,9 +109,9 @@ def _project(
 ) -> tuple[Reals, Reals]:
     """Find a policy and a configuration whose visits are, in relative entropy, nearer to those wanted."""
     model = problem.model(configuration)
-    likelihood = _likelihood(wanted, _visits(model, law))
+    fit = log_likelihood(wanted, transition_shares(model, law))
     for _ in range(steps):
-        law_slopes, kernel_slopes = _likelihood_slopes(model, law, wanted)
+        law_slopes, kernel_slopes = likelihood_slopes(model, law, wanted)
         slopes = problem.pull_back(configuration, kernel_slopes)
         law_step = (law_slopes.argmax(axis=-1)[..., None] == np.arange(law.shape[-1])) - law
         step = problem.best(slopes) - configuration
@@ -116,24 +120,35 @@ def _project(
             candidate = law + share * law_step, configuration + share * step
             model = problem.model(candidate[1])
             search.count()
-            found = _likelihood(wanted, _visits(model, candidate[0]))
-            if found >= likelihood + _ENOUGH * share * promised:
+            found = log_likelihood(wanted, transition_shares(model, candidate[0]))
+            if found >= fit + _ENOUGH * share * promised:
                 break
         else:  # What is promised is of rounding only.
             break
-        (law, configuration), likelihood = candidate, found
+        (law, configuration), fit = candidate, found
     return law, configuration
 
 
-def _likelihood(wanted: Reals, visits: Reals) -> float:
-    """Less the relative entropy, but for what depends on the wanted visits alone."""
+def log_likelihood(wanted: Reals, visits: Reals) -> float:
+    """Less the relative entropy of wanted visits to others, but for what depends on the wanted ones alone.
+
+    Args:
+        wanted: A law, of the shape of the kernel.
+        visits: Another, as `transition_shares` makes it.
+    """
     held = wanted > 0.0
     with np.errstate(divide="ignore"):
         return float(wanted[held] @ np.log(visits[held]))
 
 
-def _likelihood_slopes(model: Model, law: Reals, wanted: Reals) -> tuple[Reals, Reals]:
-    """Slopes of `_likelihood` in the policy, and in every entry of the kernel, each of its shape."""
+def likelihood_slopes(model: Model, law: Reals, wanted: Reals) -> tuple[Reals, Reals]:
+    """Find the slopes of `log_likelihood` in the policy, and in every entry of the kernel, each of its shape.
+
+    Args:
+        model: The decision process.
+        law: The policy, the probability of each action.
+        wanted: As in `log_likelihood`.
+    """
     functions = functions_of(model)
     visits = functions.occupancy(model, law)
     pay = _ratio(wanted.sum(axis=(-1, -2)), visits)

@@ -1,5 +1,6 @@
 """The teacher ALP-GMM."""
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -10,24 +11,25 @@ LOW, HIGH = np.array([0.0, -10.0]), np.array([1.0, 10.0])
 
 
 class Learner:
-    """Learns, where the first parameter is below 0.3, from each of its episodes near there; elsewhere it never earns."""
+    """Earns more with each episode in which the first parameter is below 0.3, `lessons` times, and then above 0.7."""
 
-    def __init__(self):
-        self.seen = np.zeros(3)
+    def __init__(self, lessons):
+        self.lessons, self.easy, self.hard = lessons, 0, 0
 
-    def earn(self, configuration):
-        cell = int(configuration[0] // 0.1)
-        if cell >= 3:
-            return 0.0
-        self.seen[cell] += 1.0
-        return self.seen[cell] / 10.0
+    def earn(self, place):
+        if place < 0.3:
+            self.easy = min(self.easy + 1, self.lessons)
+            return self.easy / 100.0
+        if place > 0.7 and self.easy == self.lessons:
+            self.hard += 1
+        return self.hard / 100.0 if place > 0.7 else 0.0
 
 
-def taught(teacher, batches=100, size=20):
-    learner, proposed = Learner(), []
+def taught(teacher, batches=100, size=20, lessons=10_000):
+    learner, proposed = Learner(lessons), []
     for _ in range(batches):
         configurations = teacher.propose(size)
-        teacher.tell(configurations, np.array([learner.earn(each) for each in configurations]))
+        teacher.tell(configurations, np.array([learner.earn(place) for place, _ in configurations]))
         proposed.append(configurations)
     return np.concatenate(proposed)
 
@@ -38,11 +40,29 @@ def test_it_proposes_where_the_learner_makes_progress():
     assert np.mean(proposed[-1000:, 0] < 0.3) > 0.6
 
 
+def test_it_goes_on_to_where_progress_is_next():
+    proposed = taught(ALPGMM(LOW, HIGH), batches=125, lessons=200)
+    assert np.mean(proposed[250:500, 0] < 0.3) > 0.5
+    assert np.mean(proposed[-500:, 0] > 0.7) > 0.5
+
+
 def test_some_proposals_are_drawn_from_the_whole_box():
     proposed = taught(ALPGMM(LOW, HIGH))
     assert np.mean(proposed[-1000:, 0] > 0.5) == pytest.approx(0.2 * 0.5, abs=0.06)
     assert (proposed >= LOW).all()
     assert (proposed <= HIGH).all()
+
+
+def test_a_batch_of_environments_takes_what_is_proposed():
+    envs = gymnasium.make_vec("reworld/CartPole-v0", num_envs=4, vectorization_mode="vector_entry_point")
+    teacher = ALPGMM(np.array([5.0, 0.3]), np.array([15.0, 0.8]))
+    proposed = teacher.propose(4)
+    envs.reset(seed=0, options={"configuration": dict(zip(("gravity", "half_length"), proposed.T, strict=True))})
+    *_, infos = envs.step(envs.action_space.sample())
+    teacher.tell(proposed, np.ones(4))
+    names = [parameter.name for parameter in envs.unwrapped.world.parameters]
+    assert infos["configuration"][:, names.index("gravity")] == pytest.approx(proposed[:, 0])
+    envs.close()
 
 
 def test_the_same_seed_proposes_the_same():

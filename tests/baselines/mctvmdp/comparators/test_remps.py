@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from scipy.special import rel_entr
 
 from reworld.errors import InvalidOption
-from reworld_baselines.mctvmdp.comparators.remps import better_visits, remps
+from reworld_baselines.mctvmdp.comparators.remps import (
+    better_visits,
+    likelihood_slopes,
+    log_likelihood,
+    remps,
+    transition_shares,
+)
 from reworld_baselines.mctvmdp.instances import load
 from reworld_baselines.mctvmdp.results import Search
 from reworld_baselines.mctvmdp.solving import solve
@@ -36,7 +42,25 @@ def test_visits_that_all_earn_the_same_are_as_good_as_any():
     assert np.array_equal(better_visits(visits, np.ones(2), 0.1), visits)
 
 
-@pytest.mark.parametrize(("name", "share"), [("hull_s12", 0.7), ("stepping_stones5:B=2", 0.999), ("two_doors:B=1", 0.8)])
+@pytest.mark.parametrize("name", ["hull_s12", "finite_horizon:B=2"])
+def test_slopes_of_the_likelihood_are_those_of_finite_differences(name):
+    problem, rng = load(name).problem, np.random.default_rng(0)
+    around = [problem.decode(rng.random(problem.dimension)) for _ in range(4)]
+    middle = np.mean(around, axis=0)
+    shape = problem.model(middle).kernel.shape
+    law, other = rng.dirichlet(np.ones(shape[-2]), (2, *shape[:-2]))
+    wanted = transition_shares(problem.model(around[1]), other) + transition_shares(problem.model(middle), law)
+    of_law, of_kernel = likelihood_slopes(problem.model(middle), law, wanted)
+
+    def fit(step):
+        model = problem.model(middle + step * (around[0] - middle))
+        return log_likelihood(wanted, transition_shares(model, law + step * (other - law)))
+
+    slope = (of_law * (other - law)).sum() + problem.pull_back(middle, of_kernel) @ (around[0] - middle)
+    assert (fit(1e-5) - fit(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "share"), [("hull_s12", 0.86), ("stepping_stones5:B=2", 0.999), ("two_doors:B=1", 0.85)])
 def test_it_gains_a_share_of_what_the_best_known_does(name, share):
     instance = load(name)
     result = solve(instance.problem, "remps", quiet=True)

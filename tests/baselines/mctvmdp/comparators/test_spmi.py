@@ -12,6 +12,7 @@ from reworld_baselines.mctvmdp.comparators.spmi import spmi
 from reworld_baselines.mctvmdp.instances import load
 from reworld_baselines.mctvmdp.parametric import mixture, softmax
 from reworld_baselines.mctvmdp.results import Search
+from reworld_baselines.mctvmdp.tabular import policy_iteration
 
 
 class Progress(Search):
@@ -46,6 +47,23 @@ def test_every_step_raises_the_objective_also_where_transitions_pay_and_configur
     kernels, rewards = rng.dirichlet(np.full(4, 0.3), (3, 4, 2)), rng.normal(size=(4, 2, 4))
     _, objectives = progress_of(mixture(kernels, rewards, discount, penalty=penalty), iterations=60)
     assert (np.diff(objectives) >= -1e-12 * np.abs(objectives).max()).all()
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.004])
+def test_it_does_not_overshoot_where_neither_kernel_alone_is_any_good(penalty):
+    """Only the one kernel leads from 0 to 1, and only the other from 1 to 2, which pays."""
+    kernels = np.zeros((2, 3, 1, 3))
+    kernels[0, [0, 1, 2], 0, [1, 0, 0]] = kernels[1, [0, 1, 2], 0, [0, 2, 0]] = 1.0
+    problem = mixture(kernels, [[0.0], [0.0], [1.0]], 0.5, [1.0, 0.0, 0.0], nominal=[0.3, 0.7], penalty=penalty)
+    _, objectives = progress_of(problem)
+    assert (np.diff(objectives) >= -1e-15).all()
+    grid = [start_value(problem, np.array([w, 1.0 - w])) for w in np.linspace(0.0, 1.0, 1001)]
+    assert objectives[-1] == pytest.approx(max(grid), abs=1e-6)
+
+
+def start_value(problem, weights):
+    model = problem.model(weights)
+    return model.start @ policy_iteration(model).values - problem.penalty * problem.price(weights)
 
 
 def test_it_may_leave_a_trap_as_it_begins_with_a_policy_that_takes_all_actions():
