@@ -512,27 +512,34 @@ def _transport(rows: Rows, prices: Prices, budget: float, change: Reals, spent: 
         np.empty(64, np.int64),
         np.empty(64, np.int64),
     )  # Between which states a piece moves mass.
+    worth = np.empty(states)
     for i in range(n):
-        slopes, nominal, high, weight = rows.slopes[i], rows.nominal[i], rows.high[i], prices.weights[i]
-        if _range(high)[1] <= 0.0:
+        nominal, weight = rows.nominal[i], prices.weights[i]
+        if _range(rows.high[i])[1] <= 0.0:
             continue
+        for k in range(states):
+            worth[k] = rows.slopes[i, k] if nominal[k] > 0.0 or rows.high[i, k] > 0.0 else -math.inf
+        order = _descending(worth)
         for source in range(states):
             here = source
             while nominal[source] > 0.0:
-                best, target = 0.0, here
-                for k in range(states):
-                    gain, way = slopes[k] - slopes[here], prices.metric[source, k] - prices.metric[source, here]
-                    if gain <= 0.0 or way < 0.0 or (nominal[k] == 0.0 and high[k] == 0.0):
-                        continue
-                    rate = gain / way if way > 0.0 else math.inf
-                    if rate > best or (rate == best and slopes[k] > slopes[target]):
-                        best, target = rate, k
+                target, best_gain, best_way = here, 0.0, 1.0
+                for rank in range(states):
+                    k = order[rank]
+                    gain, way = worth[k] - worth[here], prices.metric[source, k] - prices.metric[source, here]
+                    if gain <= 0.0:
+                        break
+                    if way >= 0.0:
+                        # Whether gain / way is larger, and of equals the farther; multiplied out, as ways may be 0.
+                        ahead = gain * best_way - best_gain * way
+                        if ahead > 0.0 or (ahead == 0.0 and gain > best_gain):
+                            target, best_gain, best_way = k, gain, way
                 if target == here:
                     break
                 if pieces == len(gains):
                     gains, owners, sources = _twice(gains), _twice(owners), _twice(sources)
                     starts, ends = _twice(starts), _twice(ends)
-                gains[pieces] = best / weight if weight > 0.0 else math.inf
+                gains[pieces] = best_gain / (best_way * weight) if best_way * weight > 0.0 else math.inf
                 owners[pieces], sources[pieces], starts[pieces], ends[pieces] = i, source, here, target
                 pieces += 1
                 here = target

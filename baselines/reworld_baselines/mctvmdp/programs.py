@@ -50,6 +50,9 @@ class StepProgram:
         cost: What a change costs.
         weights: By how much the cost of each row counts, shape (n,); the cost's own weights if left out.
         separate: Whether each row has a budget of its own.
+
+    Attributes:
+        problem: The program as CVXPY has it, with the parameters of the last step.
     """
 
     def __init__(self, nominal: Reals, cost: RowCost | OwnCost, weights: Reals | None = None, separate: bool = False) -> None:
@@ -73,7 +76,7 @@ class StepProgram:
             self._within,
         ]
         worth = cp.sum(cp.multiply(self._slopes, self._change)) - self._penalty * cp.sum(spent)
-        self._problem = cp.Problem(cp.Maximize(worth), constraints)
+        self.problem = cp.Problem(cp.Maximize(worth), constraints)
 
     def solve(self, slopes: Reals, low: Reals, high: Reals, budget: Any = math.inf, penalty: float = 0.0) -> Step:
         """Find the best change to first order: see `reworld_baselines.mctvmdp.convex`.
@@ -96,7 +99,7 @@ class StepProgram:
         limited = np.isfinite(granted)
         self._limited.value, self._budget.value = limited.astype(np.float64), np.where(limited, granted, 1.0)
         for _ in range(_ATTEMPTS):
-            _solve(self._problem, self._cost)
+            _solve(self.problem, self._cost)
             change = np.clip(self._change.value, low, high)
             close_rows(change, low, high)
             spent = self._weights * self._cost.of_rows(change, self._nominal)

@@ -153,7 +153,7 @@ class TestStepPrograms:
     @KINDS
     def test_are_compiled_once(self, kind: str) -> None:
         program = StepProgram(np.full((2, 2), 0.5), RowCost(kind))
-        assert program._problem.is_dcp(dpp=True)
+        assert program.problem.is_dcp(dpp=True)
 
     def test_say_that_bounds_are_infeasible(self) -> None:
         nominal = np.full((1, 2), 0.5)
