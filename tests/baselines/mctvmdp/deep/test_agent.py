@@ -5,9 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from reworld.changing.levels import OneLevel
+from reworld.changing.levels import Level, Levels, OneLevel
 from reworld.changing.levels.games import cartpole_levels
 from reworld.errors import InvalidOption
+from reworld.worlds.platform import WORLD as PLATFORM_WORLD
 from reworld_baselines.mctvmdp.deep import BilevelAgent, BilevelSettings
 from reworld_baselines.mctvmdp.deep.agent import UPPER
 from reworld_baselines.mctvmdp.deep.ranges import BayesianSettings, CrossEntropySettings
@@ -120,6 +121,19 @@ def test_it_plays_both_levels_of_a_game():
     worth, games = report.worth["agent"], report.games
     for other, error in ((worth.value, worth.error), (games.mean(), games.std() / 200**0.5)):
         assert abs(np.mean(returns) - other) < 4.0 * np.hypot(np.std(returns) / 150**0.5, error)
+
+
+def test_it_plays_games_of_a_hybrid_world():
+    level = Level.graph({"heavy": ["light"], "light": ["heavy"]}, price=0.1, discount=0.5)
+    problem = Levels(PLATFORM_WORLD, {"heavy": {"gravity": 17.0}, "light": {"gravity": 5.0}}, [level], steps=20)
+    agent = learned(problem, upper="dqn")
+    env = OneLevel(problem, level=1, policies={0: lambda observation: agent.act(0, observation)})
+    observation, _ = env.reset(seed=0)
+    for _ in range(5):
+        observation, reward, ended, _, _ = env.step(int(agent.act(1, observation)))
+        assert -0.1 <= reward <= 1.0
+        if ended:
+            observation, _ = env.reset()
 
 
 def test_a_report_tells_what_choosing_is_worth():

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from reworld.changing.levels.games import cartpole_levels
-from reworld_baselines.mctvmdp.deep import BilevelAgent, deep
-from reworld_baselines.mctvmdp.results import Search
+from reworld_baselines.mctvmdp.deep import BilevelAgent
+from reworld_baselines.mctvmdp.solving import solve
 
 
 @pytest.mark.parametrize("upper", ["value_iteration", "dqn"])
 def test_a_result_tells_what_was_found_and_how_sure_that_is(tmp_path, upper):
-    problem, search = cartpole_levels(), Search("deep", quiet=True)
-    result = deep(problem, search, seed=3, upper=upper, lower_steps=4096, decisions=32, episodes=30, directory=tmp_path)
+    problem = cartpole_levels()
+    options = {"upper": upper, "lower_steps": 4096, "decisions": 32, "episodes": 30, "directory": tmp_path}
+    result = solve(problem, "deep", seed=3, quiet=True, **options)
     assert result.policies[0].size == 0
     assert result.policies[1].shape == (4,)
     assert result.kernels.shape == (4, 4, 4)
