@@ -17,6 +17,8 @@ from reworld.errors import InvalidOption
 from reworld.finite import Reals, exact_model, read_laws, read_numbers
 from reworld_baselines.mctvmdp.mdp import MDP
 
+_RATIOS = (0.6180339887498949, 0.4142135623730950)  # Their multiples do not repeat: places that are nowhere special.
+
 
 @dataclass(frozen=True, eq=False)
 class ParametricMDP:
@@ -288,10 +290,6 @@ def between(
         penalty=penalty,
         gradient=lambda numbers, slopes: np.tensordot(rates, slopes, axes=3),
     )
-
-
-_RATIOS = (0.6180339887498949, 0.4142135623730950)
-"""Of which the multiples do not repeat, so that they show a point that is nowhere special."""
 
 
 def _project(point: Reals, low: Reals, high: Reals) -> Reals:

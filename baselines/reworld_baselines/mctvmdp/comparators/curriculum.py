@@ -8,7 +8,7 @@ configuration from it; a share of proposals is drawn from the whole box, so that
 configurations are measured in shares of the box, and of those of one batch none is nearest to another.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -16,9 +16,18 @@ from scipy.spatial import KDTree
 from reworld.errors import InvalidOption
 from reworld.finite import Reals, read_numbers
 
+_LEAST_VARIANCE = 1e-6  # So that a law of one point is one, too.
+_SETTLED = 1e-3  # A sweep that raises the log-likelihood of a point by less, on average, is the last.
+
 
 class ALPGMM:
     """The teacher. Configurations it proposes go to a batch of environments; their returns come back.
+
+        teacher = ALPGMM([5.0, 0.3], [15.0, 0.8])
+        proposed = teacher.propose(envs.num_envs)
+        envs.reset(options={"configuration": dict(zip(("gravity", "half_length"), proposed.T))})
+        ...  # an episode in each
+        teacher.tell(proposed, returns)
 
     Args:
         low: Least value of each of p parameters, shape (p,).
@@ -34,8 +43,8 @@ class ALPGMM:
 
     def __init__(
         self,
-        low: Reals,
-        high: Reals,
+        low: Any,
+        high: Any,
         *,
         seed: int = 0,
         exploration: float = 0.2,
@@ -86,14 +95,14 @@ class ALPGMM:
             returns: Of an episode in each, shape (n,).
 
         Raises:
-            InvalidOption: If these do not fit one another, or the bounds.
+            InvalidOption: If these do not fit one another, or are not finite.
         """
-        points = (read_numbers("configurations", configurations) - self._low) / (self._high - self._low)
-        earned = read_numbers("returns", returns)
-        if points.shape != (*earned.shape, self._low.size) or earned.ndim != 1:
+        places, earned = read_numbers("configurations", configurations), read_numbers("returns", returns)
+        if places.shape != (*earned.shape, self._low.size) or earned.ndim != 1:
             raise InvalidOption(
-                f"configurations has shape {points.shape}, and returns {earned.shape}: give (n, {self._low.size}) and (n,)."
+                f"configurations has shape {places.shape}, and returns {earned.shape}: give (n, {self._low.size}) and (n,)."
             )
+        points = (places - self._low) / (self._high - self._low)
         progress = np.zeros(len(points))
         if len(self._points):
             _, nearest = KDTree(self._points).query(points)
@@ -157,7 +166,3 @@ def fit_mixture(points: Reals, components: int, rng: np.random.Generator, sweeps
         before = each.sum()
     numbers = components * (1 + p + p * (p + 1) // 2) - 1
     return Mixture(totals / count, means, covariances, 2.0 * numbers - 2.0 * float(each.sum()))
-
-
-_LEAST_VARIANCE = 1e-6  # So that a law of one point is one, too.
-_SETTLED = 1e-3  # A sweep that raises the log-likelihood of a point by less, on average, is the last.

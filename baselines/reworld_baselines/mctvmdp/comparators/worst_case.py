@@ -26,9 +26,9 @@ _LEAST_MOVE = 1e-9  # A configuration whose numbers all differ by less is the sa
 def worst_case(problem: Configurable, search: Search, *, size: int = 20, steps: int = 200, tolerance: float = 1e-9) -> Result:
     """Find a policy, and the worst configuration for it.
 
-    Keeps the policy whose worst value is best. That value is what was found to be the worst: it is exact where the value of a
-    policy has no local minima that are not global, and no bound elsewhere. That the policy is the safest of all is guaranteed
-    where one configuration is the worst in all states at once, and not in general.
+    Keeps the policy whose worst value is best. That value is the worst that was found: it is exact where no local minimum of a
+    policy's value misleads, and may be too high elsewhere. The policy is the safest of all where the same configuration is the
+    worst for every policy and in every state, and it was found; in general nothing of the kind is guaranteed.
 
     Args:
         problem: Which one.

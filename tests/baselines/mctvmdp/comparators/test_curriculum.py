@@ -104,3 +104,5 @@ def test_what_does_not_fit_is_refused():
         ALPGMM(LOW, HIGH, exploration=2.0)
     with pytest.raises(InvalidOption, match=r"returns \(3,\)"):
         ALPGMM(LOW, HIGH).tell(np.zeros((2, 2)), np.zeros(3))
+    with pytest.raises(InvalidOption, match=r"configurations has shape \(2, 3\)"):
+        ALPGMM(LOW, HIGH).tell(np.zeros((2, 3)), np.zeros(2))
