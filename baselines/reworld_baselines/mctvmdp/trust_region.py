@@ -31,7 +31,7 @@ from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, largest_share
 _ENOUGH = 0.05  # The share of what the model predicts that must come true for a step to be accepted.
 _POOR, _GOOD = 0.25, 0.75  # Below the one the region shrinks, above the other it grows.
 _SHORTEST = 2.0**-40  # The shortest step in a direction that is tried, as a share of the first.
-_ROUNDING = 1e-15  # What no step can promise less than, as a share of the objective.
+_ROUNDING = 1e-13  # The least that a step is to gain, as a share of the objective.
 _TEMPERATURES = (0.3, 0.1, 0.03, 0.01, 0.003)  # As shares of the span of the nominal values.
 _TIE = 1e-10  # Actions whose values differ by no more, as a share of the largest value, are equally good.
 
@@ -180,29 +180,32 @@ def climb(
         promised = _promised(problem, slopes, found, target)
         scale = max(1.0, abs(found.objective))
         if promised <= tolerance * scale:
-            gap = _gap(problem, slopes, found) if math.isfinite(radius) else promised
-            if gap <= tolerance * scale or promised <= _ROUNDING * scale:
+            gap = promised if math.isinf(radius) else _gap(problem, slopes, found)
+            if gap <= tolerance * scale:
                 return found, max(gap, 0.0)
+        before, whole = found, math.isinf(radius)
         step, share = target - found.configuration, 1.0
-        while share >= _SHORTEST:
-            tried = solve(problem, found.configuration + share * step, search, found.policy)
-            kept = (tried.objective - found.objective) / (share * promised)
-            if kept >= _ENOUGH and tried.objective > found.objective:
+        while promised > _ROUNDING * scale and share >= _SHORTEST:
+            tried = solve(problem, before.configuration + share * step, search, before.policy)
+            kept = (tried.objective - before.objective) / (share * promised)
+            if kept >= _ENOUGH and tried.objective > before.objective:
+                length = share * float(np.abs(step).max())
+                if share < 1.0:
+                    radius = length
+                elif kept < _POOR:
+                    radius = length / 2.0
+                elif kept > _GOOD:
+                    radius *= 2.0
+                found = tried
+                slopes = slopes_at(problem, found)
+                if solve is solve_at:
+                    search.record(found.objective, found.cost)
                 break
             share *= max(0.1, min(0.5, 0.5 / (1.0 - kept)))  # Where a parabola is highest.
-        else:
-            break
-        length = share * float(np.abs(step).max())
-        if share < 1.0:
-            radius = length
-        elif kept < _POOR:
-            radius = length / 2.0
-        elif kept > _GOOD:
-            radius *= 2.0
-        found = tried
-        slopes = slopes_at(problem, found)
-        if solve is solve_at:
-            search.record(found.objective, found.cost)
+        if found.objective - before.objective <= _ROUNDING * scale:
+            if whole:
+                break
+            radius = math.inf
     return found, max(_gap(problem, slopes, found), 0.0)
 
 
@@ -247,9 +250,11 @@ def _starts(
         for name, budget in budgets.items():
             yield name, solve_at(problem, _within_budget(problem, optimistic_change(problem, budget, search)), search)
     kernel = nominal.model.kernel
+    # Slopes as large as true ones, as a penalty is not to outweigh them.
+    size = span * float(functions_of(nominal.model).occupancy(nominal.model, nominal.policy).mean()) or 1.0
     for vertex in range(vertices):
         policy = random.integers(kernel.shape[-2], size=kernel.shape[:-2])
-        slopes = random.standard_normal(kernel.shape) * (policy[..., None] == np.arange(kernel.shape[-2]))[..., None]
+        slopes = size * random.standard_normal(kernel.shape) * (policy[..., None] == np.arange(kernel.shape[-2]))[..., None]
         configuration = problem.best(problem.pull_back(problem.nominal, slopes))
         held, _ = climb(problem, _hold(problem, configuration, search, policy), search, _hold, 1e-3, 20)
         yield f"vertex {vertex}", solve_at(problem, held.configuration, search, policy)
