@@ -1,4 +1,4 @@
-"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed``, ``references`` or ``changing``."""
+"""The command line of the benchmarks: ``python -m reworld_baselines.benchmark speed``, ``references`` and so on."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,21 @@ import tyro
 from rich.console import Console
 from rich.markdown import Markdown
 
-from reworld_baselines.benchmark import changing, references, speed
+from reworld_baselines.benchmark import bilevel, changing, convex, estimation, references, solvers, speed, tabular
 
 
 def main() -> None:
     """Run what the command line asks for."""
-    commands: dict[str, Callable[..., None]] = {"speed": _speed, "references": _references, "changing": _changing}
+    commands: dict[str, Callable[..., None]] = {
+        "speed": _speed,
+        "references": _references,
+        "changing": _changing,
+        "solvers": _solvers,
+        "bilevel": _bilevel,
+        "tabular": _tabular,
+        "convex": _convex,
+        "estimation": _estimation,
+    }
     tyro.extras.subcommand_cli_from_dict(commands, description=__doc__)
 
 
@@ -56,6 +65,62 @@ def _changing(
     if page:
         page.write_text(text)
     Console().print(Markdown(text))
+
+
+def _solvers(output: Path = Path("runs/solvers.json"), only: str = "", seeds: int = 3) -> None:
+    """What every solver makes of every instance: value, time, decision processes solved.
+
+    Args:
+        output: Where to store the result, as JSON; a page with the tables, and a figure, are written beside it.
+        only: Solve only instances whose name contains this.
+        seeds: How often a method that draws by chance is run.
+    """
+    Console().print(Markdown(solvers.to_markdown(solvers.measure(output, only, seeds))))
+
+
+def _bilevel(
+    seeds: int = 5, output: Path = Path("runs/bilevel.json"), agents: Path = Path("runs/bilevel"), only: str = ""
+) -> None:
+    """What the deep bi-level agent makes of CartPole in a gale, Block-world and Platform, beside simpler upper levels.
+
+    Args:
+        seeds: How many agents of each kind.
+        output: Where to store the result, as JSON; what is in it already is not done again.
+        agents: Where to keep the agents.
+        only: Do only studies whose name contains this.
+    """
+    Console().print(Markdown(bilevel.to_markdown(bilevel.measure(seeds, output, agents, only))))
+
+
+def _tabular(rounds: int = 5, output: Path = Path("runs/tabular.json")) -> None:
+    """How long a thousand kernels of Block-world take, and how many sweeps value iteration needs, on one core.
+
+    Args:
+        rounds: How often each is measured; the least time is shown.
+        output: Where to store the result, as JSON; a page with the tables is written beside it.
+    """
+    Console().print(Markdown(tabular.to_markdown(tabular.measure(rounds, output))))
+
+
+def _convex(rounds: int = 5, output: Path = Path("runs/convex.json")) -> None:
+    """How long a convex step takes in closed form, and by a general solver.
+
+    Args:
+        rounds: How often each is measured; the median is shown.
+        output: Where to store the result, as JSON; a page with the table is written beside it.
+    """
+    Console().print(Markdown(convex.to_markdown(convex.measure(rounds, output))))
+
+
+def _estimation(output: Path = Path("runs/estimation.json"), replicates: int = 200, seed: int = 0) -> None:
+    """How far a plan that is made from samples is from the truth, and from the bounds.
+
+    Args:
+        output: Where to store the result, as JSON; a page with the table, and a figure, are written beside it.
+        replicates: How many estimates of each number of samples.
+        seed: Of the samples.
+    """
+    Console().print(Markdown(estimation.to_markdown(estimation.measure(output, replicates, seed))))
 
 
 if __name__ == "__main__":
