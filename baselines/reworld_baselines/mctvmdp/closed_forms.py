@@ -170,7 +170,7 @@ def _search_price(rows: Rows, prices: Prices, budget: float, change: Reals, spen
         if least > budget * (1.0 + _ROUNDING):
             return INFEASIBLE
         if least >= budget:
-            _between(cheap, cheap, 0.0, change)
+            _between(cheap, change, 0.0, change)
             multiplier = math.inf
         else:
             # By concavity, what a unit of cost is worth on average is of the size of the price.

@@ -7,9 +7,9 @@ With g the slopes of the value, the step is
 A price of the budget and one number for each row's sum make it fall apart into entries. For the exponential, the quadratic and
 the Kullback-Leibler cost an entry is then a function of (slope - row's number), the row's number is where the row's sum is 0,
 and the price is where the budget is spent: two nested searches in one unknown. With the L1 and the Wasserstein cost it is a
-fractional knapsack: pieces of a row's change are sorted by gain per cost, and taken until the budget is spent. Whatever has
-no such form, which is a cost of the user's own and the Wasserstein cost under bounds that bind, is solved by
-`reworld_baselines.mctvmdp.programs`.
+fractional knapsack: pieces of a row's change are sorted by gain per cost, and taken until the budget is spent. The loops are in
+`reworld_baselines.mctvmdp.closed_forms`. Whatever has no such form, which is a cost of the user's own and the Wasserstein cost
+under bounds that bind, is solved by `reworld_baselines.mctvmdp.programs`.
 """
 
 import math
@@ -22,6 +22,8 @@ from reworld.errors import InvalidOption
 from reworld.finite import Reals
 from reworld_baselines.mctvmdp.closed_forms import INFEASIBLE, Prices, Rows, solve, solve_each
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
+
+_ROUNDING = 1e-15
 
 
 class Step(NamedTuple):
@@ -190,5 +192,6 @@ def _check_feasible(multipliers: Reals, budgets: Any) -> None:
 def _transports_freely(nominal: Reals, low: Reals, high: Reals) -> bool:
     """Whether bounds say no more of a row than that it is a law, that it stays, or that some states remain impossible."""
     stays = ((low == 0.0) & (high == 0.0)).all(axis=1)
-    free = (low <= -nominal) & ((high >= 1.0 - nominal) | ((nominal == 0.0) & (high == 0.0)))
+    # A box around a row that is all in one state misses the bounds of a law by rounding.
+    free = (low <= _ROUNDING - nominal) & ((high >= 1.0 - nominal - _ROUNDING) | ((nominal == 0.0) & (high == 0.0)))
     return bool((stays | free.all(axis=1)).all())

@@ -223,6 +223,17 @@ class TestAgainstASolver:
         assert step.objective == pytest.approx(solved.objective, rel=1e-9)
         assert cost.of_rows(step.change, task.nominal).sum() <= 0.2 * (1.0 + 1e-9)
 
+    def test_a_box_of_all_laws_is_none(self) -> None:
+        """Around a row that is all in one state, too, where such a box misses the bounds of a law by rounding."""
+        task = draw_task(1, "wasserstein", boxed=False)
+        cost = RowCost("wasserstein")
+        centre = convex_step(task.slopes, task.nominal, cost, None, task.low, task.high).change
+        low, high = np.maximum(task.low, centre - 1.0), np.minimum(task.high, centre + 1.0)
+        boxed, free = (
+            convex_step(task.slopes, task.nominal, cost, 0.2, *bounds) for bounds in ((low, high), (task.low, task.high))
+        )
+        np.testing.assert_allclose(boxed.change, free.change, atol=1e-14)
+
     def test_a_wasserstein_cost_within_a_box_is_a_linear_program(self) -> None:
         nominal, slopes = np.full((1, 4), 0.25), np.array([[0.0, 1.0, 2.0, 4.0]])
         # From 2 to 3 a unit of way is worth 2, and then from 1 to 3 it is worth 1.5.
