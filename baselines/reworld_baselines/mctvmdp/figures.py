@@ -8,12 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reworld.changing.levels import Levels
 from reworld.finite import Reals
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP
 from reworld_baselines.mctvmdp.multi_level import MultiLevelMDP
+from reworld_baselines.mctvmdp.parametric import ParametricMDP
 from reworld_baselines.mctvmdp.results import Result
 from reworld_baselines.mctvmdp.tabular import evaluate, policy_iteration
+from reworld_baselines.mctvmdp.tvcmdp import TVCMDP
 
 # Of Okabe and Ito: to be told apart by everyone.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,18 +27,7 @@ def draw(result: Result, file: Path | None = None) -> Figure:
         result: Of any method.
         file: Where to write it, if anywhere; its ending says in which format.
     """
-    if isinstance(result.problem, MultiLevelMDP):
-        figure = Figure(figsize=(9.0, 4.0), layout="constrained")
-        _draw_level(figure.subplots(), result)
-    elif isinstance(result.problem, Levels):
-        figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-        _draw_convergence(figure.subplots(), result)
-    elif isinstance(result.problem, FiniteHorizonTVCMDP):
-        figure = Figure(figsize=(10.0, 4.0), layout="constrained")
-        convergence, change = figure.subplots(1, 2)
-        _draw_convergence(convergence, result)
-        _draw_stages(figure, change, result)
-    else:
+    if isinstance(result.problem, TVCMDP | ParametricMDP):
         figure = Figure(figsize=(13.0, 4.0), layout="constrained")
         convergence, before, after = figure.subplots(1, 3, width_ratios=(1.2, 1.0, 1.0))
         _draw_convergence(convergence, result)
@@ -45,6 +35,17 @@ def draw(result: Result, file: Path | None = None) -> Figure:
         _draw_kernel(before, "before", _played(nominal, result), None)
         image = _draw_kernel(after, "after", _played(result.kernels, result), _played(result.kernels - nominal, result))
         figure.colorbar(image, ax=[before, after], label="probability, of the action that is taken", shrink=0.8)
+    elif isinstance(result.problem, FiniteHorizonTVCMDP):
+        figure = Figure(figsize=(10.0, 4.0), layout="constrained")
+        convergence, change = figure.subplots(1, 2)
+        _draw_convergence(convergence, result)
+        _draw_stages(figure, change, result)
+    elif isinstance(result.problem, MultiLevelMDP):
+        figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+        _draw_level(figure.subplots(), result)
+    else:
+        figure = Figure(figsize=(6.0, 4.0), layout="constrained")
+        _draw_convergence(figure.subplots(), result)
     figure.suptitle(f"{result.method}: value {result.value:.6g}, {result.nominal_value:.6g} if nothing is changed")
     if file:
         figure.savefig(file, dpi=150)

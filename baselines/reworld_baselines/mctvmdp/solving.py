@@ -8,6 +8,7 @@ from typing import Any
 
 from reworld.changing.levels import Levels
 from reworld.errors import InvalidOption, nearest
+from reworld_baselines.mctvmdp.estimation import EstimatedMDP
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP
 from reworld_baselines.mctvmdp.multi_level import MultiLevelMDP
 from reworld_baselines.mctvmdp.parametric import ParametricMDP
@@ -37,6 +38,7 @@ _MODULES: dict[Any, dict[str, str]] = {
     ParametricMDP: _CONFIGURABLE,
     FiniteHorizonTVCMDP: {"stages": "finite_horizon", **_CONFIGURABLE},
     MultiLevelMDP: dict.fromkeys(("levels", "flat", "none", "random", "myopic", "oracle", "reachable"), "multi_level"),
+    EstimatedMDP: {"certainty_equivalent": "estimation"},
     Levels: {"deep": "deep"},
 }
 
@@ -57,8 +59,8 @@ def solve(problem: Any, method: str | None = None, *, seed: int = 0, quiet: bool
     """Choose how the world is to be changed, and what to do in it.
 
     Args:
-        problem: A `TVCMDP`, `ParametricMDP`, `FiniteHorizonTVCMDP` or `MultiLevelMDP`, or `reworld.changing.levels.Levels` of a
-            world without a kernel.
+        problem: A `TVCMDP`, `ParametricMDP`, `FiniteHorizonTVCMDP`, `MultiLevelMDP` or `EstimatedMDP`, or
+            `reworld.changing.levels.Levels` of a world without a kernel.
         method: One of `methods_of` the problem; the recommended one if left out.
         seed: Of a method that draws by chance.
         quiet: Whether no bar is shown while it takes longer than a second.
