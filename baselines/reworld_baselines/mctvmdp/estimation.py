@@ -165,7 +165,7 @@ def count(transitions: Transitions, states: int, actions: int, reward_range: tup
             no bound can be based for certain. Where the world ends it is widened to include 0.
 
     Raises:
-        InvalidOption: If there is another state, action or reward.
+        InvalidOption: If there is another state, action or reward, or the world went on from where it ended.
     """
     s, a, rewards, following, ends, starts = transitions
     for name, values, limit in (
@@ -188,6 +188,10 @@ def count(transitions: Transitions, states: int, actions: int, reward_range: tup
     total, terminal = np.zeros((states, actions)), np.zeros(states, np.bool_)
     np.add.at(total, (s, a), rewards)
     terminal[following[ends]] = True
+    if terminal[s].any():
+        raise InvalidOption(
+            f"The world ended in state {s[terminal[s]][0]}, and went on from there: give ends states of their own."
+        )
     return Counts(counted, total, np.bincount(starts, minlength=states), terminal, (low, high))
 
 
@@ -201,15 +205,11 @@ def estimate(counts: Counts, discount: float) -> EstimatedMDP:
     Raises:
         InvalidOption: If the counts or the discount are none.
     """
-    transitions, terminal = np.asarray(counts.transitions), np.asarray(counts.terminal)
-    kernel, visits = estimate_kernel(transitions)
-    states = kernel.shape[-1]
-    unvisited = (visits == 0) & ~terminal[..., None]
+    kernel, visits = estimate_kernel(counts.transitions)
+    unvisited = (visits == 0) & ~counts.terminal[..., None]
     rewards = np.where(unvisited, counts.reward_range[0], counts.rewards / np.maximum(visits, 1))
-    kernel[terminal] = np.eye(states)[np.nonzero(terminal)[-1], None]
-    rewards[terminal] = 0.0
     begun = counts.starts.sum(axis=-1, keepdims=True)
-    start = np.where(begun > 0, counts.starts / np.maximum(begun, 1), 1.0 / states)
+    start = np.where(begun > 0, counts.starts / np.maximum(begun, 1), 1.0 / kernel.shape[-1])
     return EstimatedMDP(MDP(kernel, rewards, discount, start), visits, unvisited, counts.reward_range)
 
 
@@ -385,7 +385,7 @@ def _action_laws(batch: WorldVectorEnv, policy: Any) -> Reals:
     if laws.shape != (states, actions) or (laws < 0.0).any() or (np.abs(laws.sum(axis=1) - 1.0) > 1e-9).any():
         raise InvalidOption(f"policy: give an action for each of {states} states, or laws of shape {(states, actions)}.")
     cumulative = laws.cumsum(axis=1)
-    cumulative[:, -1] = 1.0
+    cumulative[:, -1] = 1.0  # Where rounding would leave some numbers without an action.
     return cumulative
 
 

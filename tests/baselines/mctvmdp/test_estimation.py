@@ -52,7 +52,7 @@ class TestCount:
         assert counts.reward_range == (-1.0, 5.0)
 
     def test_nothing_is_paid_after_an_end(self) -> None:
-        gone_on, ended = (transitions((0, 0, 1.0, 1, end), (1, 0, 2.0, 0, False)) for end in (False, True))
+        gone_on, ended = (transitions((0, 0, 1.0, 1, end), (0, 0, 2.0, 0, False)) for end in (False, True))
         assert count(gone_on, 2, 1).reward_range == (1.0, 2.0)
         assert count(ended, 2, 1).reward_range == (0.0, 2.0)
         assert count(ended, 2, 1, (1.0, 3.0)).reward_range == (0.0, 3.0)
@@ -71,6 +71,10 @@ class TestCount:
         two = transitions((0, 0, 1.0, 0, False), (0, 0, 3.0, 1, False))
         with pytest.raises(InvalidOption, match=message):
             count(two._replace(**change), 3, 2)
+
+    def test_refuses_an_end_that_is_none(self) -> None:
+        with pytest.raises(InvalidOption, match="The world ended in state 1, and went on from there"):
+            count(transitions((0, 0, 1.0, 1, True), (1, 0, 2.0, 0, False)), 2, 1)
 
     def test_refuses_rewards_that_cannot_be(self) -> None:
         with pytest.raises(InvalidOption, match=r"reward_range=\(0.0, 1.0\): rewards from -1 to 5 were observed"):

@@ -352,6 +352,23 @@ class TestRefusals:
         buying = Level(moving[0], np.zeros((2, 1)), discount=0.5)
         assert found(MultiLevelMDP(None, [lower, buying], values=[1.0, 2.0])).value == pytest.approx(8.0)
 
+    def test_of_a_state_that_two_kernels_lead_to_of_which_one_is_in_force_in_an_episode(self) -> None:
+        one, two = np.eye(3)[[1, 1, 2]], np.eye(3)[[0, 2, 2]]
+        lower = Level([[one], [two]], np.zeros((3, 1)), discount=0.5)
+        upper = Level([[[0.5, 0.5], [0.5, 0.5]]], np.zeros((2, 1)), discount=0.5)
+        with pytest.raises(InvalidOption, match=r"Level 1 can never reach 1 of its 3 states .*: '2'"):
+            MultiLevelMDP(None, [lower, upper], values=[0.0, 0.0, 1.0])
+        assert found(MultiLevelMDP(None, [lower, upper], values=[0.0, 0.0, 1.0], persistent=True), "flat").value > 0.0
+
+    def test_of_rewards_that_may_be_of_transitions_or_of_actions_in_each_kernel(self) -> None:
+        rewards = np.arange(8.0).reshape(2, 2, 2)
+        with pytest.raises(
+            InvalidOption, match=r"rewards has shape \(2, 2, 2\): those of transitions, or those of actions in each"
+        ):
+            MDP(np.full((2, 2, 2, 2), 0.5), rewards, 0.9)
+        of_actions = MDP(np.full((2, 2, 2, 2), 0.5), np.broadcast_to(rewards[..., None], (2, 2, 2, 2)), 0.9)
+        np.testing.assert_array_equal(of_actions.expected_rewards, rewards)
+
     @pytest.mark.parametrize(
         ("options", "message"),
         [
