@@ -199,29 +199,9 @@ class FiniteHorizonTVCMDP:
 
     @functools.cached_property
     def _cost_of_stages(self) -> OwnCost:
-        """The cost of all stages in one, and what couples them, for the step that is solved as a convex program."""
-        import cvxpy as cp
+        from reworld_baselines.mctvmdp.coupled import cost_of_stages
 
-        count = math.prod(self.kernels.shape[1:3])
-        stages = [slice(t * count, (t + 1) * count) for t in range(self.horizon)]
-
-        def of_stages(change: Any, rows: Reals) -> list[Any]:
-            return [_expression(self.cost, change[stage], rows[stage]) for stage in stages]
-
-        def constraints(change: Any, rows: Reals) -> list[Any]:
-            held = []
-            if isinstance(self.cost, OwnCost) and self.cost.constraints is not None:
-                held += [each for stage in stages for each in self.cost.constraints(change[stage], rows[stage])]
-            if self.persistent:
-                kernels = [rows[stage] + sum(change[other] for other in stages[: t + 1]) for t, stage in enumerate(stages)]
-                held += [kernel >= 0.0 for kernel in kernels]
-            if self.budget is not None and self.budget_class == "per_stage":
-                held.append(cp.hstack([cp.sum(each) for each in of_stages(change, rows)]) <= self.budget)
-            elif self.budget is not None and self.budget_class == "per_row":
-                held.append(cp.hstack(of_stages(change, rows)) <= self.budgets().reshape(-1))
-            return held
-
-        return OwnCost(lambda change, rows: cp.hstack(of_stages(change, rows)), constraints)
+        return cost_of_stages(self)
 
     def _read_changeable(self) -> Any:
         rows = self.kernels.shape[:3]
@@ -328,19 +308,3 @@ def _improve_stage(
         policy[t] = np.where(worth[here, policy[t]] == worth.max(axis=-1), policy[t], worth.argmax(axis=-1))
     best: Reals = worth.max(axis=-1)
     return best
-
-
-def _expression(cost: RowCost | OwnCost, change: Any, rows: Reals) -> Any:
-    """The cost of each of some rows, as an expression of CVXPY."""
-    import cvxpy as cp
-
-    if isinstance(cost, OwnCost):
-        return cost.expression(change, rows)
-    entries = {
-        "exponential": lambda: cp.exp(cost.rate * cp.abs(change)) - 1.0,
-        "l1": lambda: cp.abs(change),
-        "quadratic": lambda: cp.square(change),
-        "wasserstein": lambda: cp.abs(cp.cumsum(change, axis=1)),
-    }[cost.kind]()
-    weights = np.ones(len(rows)) if cost.weights is None else cost.weights.reshape(-1)
-    return cp.multiply(cost.scale * weights, cp.sum(entries, axis=1))

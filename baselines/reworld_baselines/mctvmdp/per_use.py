@@ -8,7 +8,7 @@ general solver of convex programs.
 
 import math
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,8 @@ def flow(problem: TVCMDP, search: Search) -> Result:
     """
     _check(problem, "flow")
     mdp, (low, high) = problem.mdp, problem.bounds()
-    found = flow_program(mdp, problem.cost, problem.budget, low, high, problem.penalty)
+    cost: Any = problem.cost  # One of the user's own is refused there.
+    found = flow_program(mdp, cost, problem.budget, low, high, problem.penalty)
     search.count()
     change, most = found.kernel - mdp.kernel, math.inf if problem.budget is None else problem.budget
     change *= largest_share(lambda share: _spent(problem, found.policy, share * change) <= most)
