@@ -146,11 +146,15 @@ def _solve(command: Solve) -> int:
     from reworld_baselines.mctvmdp import instances, records, solve, solve_for_budgets
 
     instance = instances.load(command.instance)
+    directory = command.run_dir or records.new_directory(instance.name, command.method or "solve", command.seed)
+    records.check_new(directory)
     options = dict(map(_read_option, command.options))
     result = solve(instance.problem, command.method, seed=command.seed, **options)
-    methods = dict.fromkeys((result.method, "linearised")) if command.budgets else ()
-    compared = solve_for_budgets(instance.problem, command.budgets, tuple(methods), seed=command.seed)
-    directory = command.run_dir or records.new_directory(instance.name, result.method, command.seed)
+    compared = {}
+    if command.budgets:
+        compared = solve_for_budgets(
+            instance.problem, command.budgets, tuple({result.method: None, "linearised": None}), seed=command.seed
+        )
     records.keep(directory, instance, result, command.seed, compared)
     known = {True: "optimum", False: "best known"}[instance.exact]
     print(result if instance.best_known is None else f"{result}\n  {known:<26}{instance.best_known:.10g}")

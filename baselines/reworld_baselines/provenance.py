@@ -8,7 +8,19 @@ from typing import Any
 
 import reworld
 
-_PACKAGES = ("gymnasium", "numba", "numpy", "safetensors", "scipy", "stable-baselines3", "torch")
+_PACKAGES = (
+    "clarabel",
+    "cvxpy",
+    "gymnasium",
+    "highspy",
+    "numba",
+    "numpy",
+    "optuna",
+    "safetensors",
+    "scipy",
+    "stable-baselines3",
+    "torch",
+)
 
 
 def versions() -> dict[str, str | None]:

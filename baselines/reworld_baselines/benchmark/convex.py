@@ -6,7 +6,6 @@ solved again with other slopes.
 """
 
 import contextlib
-import importlib.metadata
 import json
 import os
 import statistics
@@ -49,7 +48,7 @@ def measure(rounds: int, output: Path) -> dict[str, Any]:
     outcome = {
         "rows": [_measure(kind, states, rounds) for kind, states in track(cases, description="measuring")],
         "rounds": rounds,
-        "versions": versions() | {package: importlib.metadata.version(package) for package in ("cvxpy", "clarabel", "highspy")},
+        "versions": versions(),
         "commit": commit(),
         "command": f"python -m reworld_baselines.benchmark convex --rounds {rounds}",
     }

@@ -30,21 +30,29 @@ def new_directory(instance: str, method: str, seed: int) -> Path:
     return Path("runs") / f"{name}-{method}-{seed}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def check_new(directory: Path) -> None:
+    """Refuse a directory that holds something.
+
+    Args:
+        directory: It need not exist.
+
+    Raises:
+        RunError: If it does.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise runs.RunError(f"{directory} holds something already, which was left as it is: give another directory.")
+
+
 def keep(directory: Path, instance: Instance, result: Result, seed: int, budgets: Mapping[str, Sequence[Result]]) -> None:
     """Write down a result.
 
     Args:
-        directory: It is made.
+        directory: It is made, if need be.
         instance: What was solved.
         result: The solution.
         seed: It was found with.
         budgets: Results for many budgets, by method; they may be none.
-
-    Raises:
-        RunError: If the directory holds something already.
     """
-    if directory.exists() and any(directory.iterdir()):
-        raise runs.RunError(f"{directory} holds something already, which was left as it is: give another directory.")
     directory.mkdir(parents=True, exist_ok=True)
     content = {
         "instance": instance.name,

@@ -105,7 +105,12 @@ def solve_for_budgets(
 
     Returns:
         For each method the results, in the order of the budgets; `reworld_baselines.mctvmdp.figures` draws them.
+
+    Raises:
+        InvalidOption: If the problem has no budget, or as in `solve`.
     """
+    if not isinstance(problem, TVCMDP | FiniteHorizonTVCMDP):
+        raise InvalidOption(f"A {type(problem).__name__} has no budget: give a TVCMDP, or one of a finite horizon.")
     return {
         method: [solve(replace(problem, budget=budget), method, seed=seed, quiet=True) for budget in budgets]
         for method in methods
