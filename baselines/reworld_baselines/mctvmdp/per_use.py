@@ -18,7 +18,7 @@ from reworld_baselines.mctvmdp.configurable import SolverFailed, solve_at
 from reworld_baselines.mctvmdp.per_row import optimistic_iteration
 from reworld_baselines.mctvmdp.programs import flow_program
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
-from reworld_baselines.mctvmdp.tabular import evaluate, occupancy
+from reworld_baselines.mctvmdp.tabular import evaluate, occupancy, policy_iteration
 from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, changed, largest_share
 
 _HALVINGS = 100
@@ -107,8 +107,8 @@ def prices_around(problem: TVCMDP, budgets: Reals, search: Search) -> tuple[Use,
     Raises:
         SolverFailed: If no price is high enough.
     """
-    first = optimistic_iteration(problem, np.zeros(budgets.shape), search, np.zeros(problem.mdp.states, np.int64))
-    under = over = _use_at(problem, problem.penalty, budgets, search, first.policy, first.change)
+    policy, change = policy_iteration(problem.mdp).policy, np.zeros(problem.mdp.kernel.shape)
+    under = over = _use_at(problem, problem.penalty, budgets, search, policy, change)
     bound = over.bound
     while problem.budget is not None and under.spent > problem.budget:
         price = 4.0 * under.price or 1e-3
@@ -180,8 +180,9 @@ def _result(problem: TVCMDP, method: str, law: Reals, change: Reals, search: Sea
     model = problem.mdp.with_kernel(changed(problem.mdp.kernel, change))
     value, spent = float(model.start @ evaluate(model, law)), _spent(problem, law, change)
     objective = value - problem.penalty * spent
-    search.record(objective, spent)
     nominal = solve_at(problem, problem.nominal, search)
+    search.record(nominal.value)
+    search.record(objective, spent)
     search.close()
     certain = (law == 1.0).any(axis=-1).all()
     return Result(

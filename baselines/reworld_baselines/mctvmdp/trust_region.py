@@ -118,13 +118,15 @@ def multistart(
     """
     nominal = solve_at(problem, problem.nominal, search)
     search.record(nominal.objective, nominal.cost)
-    found, gap, notes = nominal, math.inf, []
+    found, gap = nominal, math.inf
+    led: dict[str, list[str]] = {}
     for name, start in _starts(problem, nominal, search, np.random.default_rng(seed), starts):
         search.record(start.objective, start.cost)
         reached, its_gap = settle(problem, start, search, tolerance, steps)
-        notes.append(f"from {name}: {reached.objective:.10g}")
+        led.setdefault(f"{reached.objective:.8g}", []).append(name)
         if math.isinf(gap) or reached.objective > found.objective:
             found, gap = reached, its_gap
+    notes = [f"{led_to} from {', '.join(led[led_to])}" for led_to in sorted(led, key=float, reverse=True)]
     certificate = Certificate("stationary", gap, upper_bound(problem, search), notes)
     return result_of(problem, "multistart", found, certificate, search)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.configurable import SolverFailed
-from reworld_baselines.mctvmdp.costs import RowCost
+from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.instances import load, names
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.per_row import optimistic
@@ -122,6 +123,14 @@ def test_a_penalty_is_what_the_same_price_of_a_budget_makes():
     penalised = dual(TVCMDP(mdp, RowCost(), None, "per_use", penalty=0.05), search())
     budgeted = dual(TVCMDP(mdp, RowCost(), penalised.cost, "per_use"), search())
     assert budgeted.value == pytest.approx(penalised.value, rel=1e-9)
+
+
+def test_a_cost_of_ones_own_is_as_the_one_that_it_repeats_but_has_no_program_in_flows():
+    own = OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1))
+    values = [dual(TVCMDP(random_mdp(3), cost, 1.0, "per_use"), search()).value for cost in (own, RowCost("quadratic"))]
+    assert values[0] == pytest.approx(values[1], rel=1e-7)
+    with pytest.raises(InvalidOption, match="OwnCost"):
+        flow(TVCMDP(random_mdp(3), own, 1.0, "per_use"), search())
 
 
 def test_a_budget_that_no_price_meets_is_an_error():
