@@ -21,7 +21,7 @@ from reworld.finite import Reals
 from reworld.worlds.block_world import block_world
 from reworld_baselines.mctvmdp.costs import RowCost
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP
-from reworld_baselines.mctvmdp.mdp import MDP
+from reworld_baselines.mctvmdp.mdp import MDP, SparseKernel
 from reworld_baselines.mctvmdp.multi_level import MultiLevelMDP
 from reworld_baselines.mctvmdp.parametric import mixture
 from reworld_baselines.mctvmdp.tvcmdp import TVCMDP
@@ -175,6 +175,7 @@ def _block_world(name: str, row: dict[str, Any]) -> Instance:
     arrays = arrays_of(name)
     count = len(arrays["W"])
     worlds = MDP.of_world(block_world(row["map"]), row["gamma"], {"slip": np.arange(count) / (count - 1)})
+    worlds = MDP(SparseKernel.of(worlds.kernel), worlds.expected_rewards, worlds.discount, worlds.start)
     start = np.eye(count)[row["i0"]]
     level = Level(drifting(count, arrays["deltas"], row["drift"]), np.tile(arrays["cost"], (count, 1)), start, row["lam"])
     return Instance(name, MultiLevelMDP(worlds, [level]), row["bilevel"], True, _figures(row))

@@ -30,7 +30,7 @@ from reworld.finite import FiniteMDP, Flags, Integers, Reals, exact_model, read_
 from reworld_baselines.mctvmdp.configurable import SolverFailed
 from reworld_baselines.mctvmdp.mdp import MDP, SparseKernel
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
-from reworld_baselines.mctvmdp.tabular import action_values, evaluate, policy_iteration, value_iteration
+from reworld_baselines.mctvmdp.tabular import action_values, evaluate, policy_iteration, policy_iteration_along, value_iteration
 
 ORDERS = ("configure_first", "run_first")
 SOLVERS = ("policy_iteration", "value_iteration")
@@ -248,7 +248,7 @@ def levels(problem: MultiLevelMDP, search: Search, *, solver: str = "policy_iter
     if problem.epoch is not None:
         return _solve_epochs(problem, search, epsilon)
     exact = solver == "policy_iteration"
-    lower = policy_iteration(problem.worlds) if exact else value_iteration(problem.worlds, epsilon)
+    lower = policy_iteration_along(problem.worlds) if exact else value_iteration(problem.worlds, epsilon)
     search.count(problem.kernels)
     error, policies = float(np.max(lower.error)), [lower.policy]
     worth, unit = _at_start(problem.worlds, lower.values), "evaluations" if exact else "sweeps"
@@ -370,7 +370,7 @@ def oracle(problem: MultiLevelMDP, search: Search) -> Result:
     Returns:
         The policy is that of level 0 in this kernel, the only one in force.
     """
-    lower = policy_iteration(problem.worlds)
+    lower = policy_iteration_along(problem.worlds)
     search.count(problem.kernels)
     ending = math.prod(1.0 - level.discount for level in problem.levels)
     forever = lower
@@ -530,7 +530,7 @@ _Rule = Callable[[Choices, csr_array, Reals], Any]
 
 def _play(problem: MultiLevelMDP, method: str, search: Search, rule: _Rule) -> Result:
     """Act by a rule at every level above 0, and optimally below."""
-    lower = policy_iteration(problem.worlds)
+    lower = policy_iteration_along(problem.worlds)
     search.count(problem.kernels)
     policies = _by_rule(problem, lower.policy, rule)
     return _result(problem, method, policies, search, Certificate("none"))
@@ -673,7 +673,7 @@ def _report(
 ) -> Result:
     """Write down what was found; `lower` is an optimal policy of level 0, if one is known."""
     if lower is None:
-        lower = policy_iteration(problem.worlds).policy
+        lower = policy_iteration_along(problem.worlds).policy
         search.count(problem.kernels)
     idle = _by_rule(problem, lower, lambda choices, kernel, worth: choices.actions[_idle(choices, kernel)])
     nominal, _ = _evaluate(problem, _seeing_all(problem, idle))

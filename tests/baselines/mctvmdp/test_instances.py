@@ -70,12 +70,10 @@ class TestModules:
 
 class TestOwnFiles:
     def test_hold_a_decision_process_and_the_terms_of_its_change(self, tmp_path: Path) -> None:
-        path = written(
-            tmp_path / "own.npz", start=[1.0, 0.0], cost="l1", scale=2.0, budget=0.4, budget_class="per_row", penalty=0.1
-        )
+        path = written(tmp_path / "own.npz", start=[1.0, 0.0], cost="l1", scale=2.0, budget=0.4, budget_class="per_row")
         problem = instances.load(path).problem
         assert isinstance(problem, TVCMDP)
-        assert (problem.cost.kind, problem.cost.scale, problem.penalty) == ("l1", 2.0, 0.1)
+        assert (problem.cost.kind, problem.cost.scale) == ("l1", 2.0)
         np.testing.assert_array_equal(problem.budget, 0.4)
         assert problem.budget_class == "per_row"
         np.testing.assert_array_equal(problem.mdp.start, [1.0, 0.0])
