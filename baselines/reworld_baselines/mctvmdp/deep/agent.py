@@ -202,11 +202,9 @@ class BilevelAgent:
         Raises:
             RunError: If there is none, it is damaged, or it was made for another problem.
         """
+        content = _stored(directory)
         try:
-            content = json.loads((directory / "agent.json").read_bytes())
             agent = cls(problem, BilevelSettings.of_json(content["settings"]), content["seed"], device)
-        except OSError as error:
-            raise RunError(f"There is no agent in {directory}: its agent.json cannot be read ({error.strerror}).") from error
         except (ValueError, TypeError, KeyError) as error:
             raise RunError(f"{directory / 'agent.json'} is damaged, or not of this problem ({error}).") from error
         agent._restore(directory)
@@ -248,17 +246,21 @@ class BilevelAgent:
                 self.save(directory)
         if self.policy is None:
             self._learn_upper(quiet)
-            if directory is not None:
-                self.save(directory)
+        if directory is not None:
+            self.save(directory)
 
     def act(self, level: int, observation: Any) -> Any:
         """Choose an action of one level, without exploration: the policy that `reworld.changing.levels.OneLevel` takes.
 
         Args:
             level: 0 or 1.
-            observation: What this level sees in a game of `reworld.changing.levels`. (Within ranges there is no such game.)
+            observation: What this level sees in a game of `reworld.changing.levels`.
+
+        Raises:
+            InvalidOption: If the problem is `Ranges`, of which there is no such game.
         """
-        assert isinstance(self.problem, Levels)
+        if isinstance(self.problem, Ranges):
+            raise InvalidOption("Within ranges there are no games of levels: see policy, lower.act and evaluate.")
         if level == 1:
             return self.policy[observation]
         values = self.problem.values
@@ -298,7 +300,7 @@ class BilevelAgent:
 
     def _restore(self, directory: Path) -> None:
         """Take what is stored of this very agent."""
-        if json.loads((directory / "agent.json").read_bytes()) != self._description():
+        if _stored(directory) != self._description():
             raise RunError(f"{directory} holds an agent of another problem, seed or settings: give another directory.")
         self.lower.networks.clear()
         for j in range(self.lower.size):
@@ -326,7 +328,7 @@ class BilevelAgent:
         num_envs = settings.dqn.n_envs if name == "dqn" else settings.upper_ppo.n_envs
         play = self._player(Stage(self.lower, num_envs, self._seed(1)))
         # Games are cut off where a hundredth of the weight is left.
-        decisions = int(np.ceil(np.log(0.01) / np.log(level.discount)))
+        decisions = int(np.ceil(np.log(0.01) / np.log(max(level.discount, 0.01))))
         games = upper.UpperGames(level, self.lower.task.shares(self.problem.values), play, num_envs, self._seed(2), decisions)
         with tqdm(total=settings.decisions, desc=name, unit=" decisions", disable=quiet, leave=False) as bar:
             if name == "dqn":
@@ -382,7 +384,7 @@ class BilevelAgent:
         return play
 
     def _seed(self, purpose: int) -> int:
-        return int(np.random.SeedSequence([self.seed, purpose]).generate_state(1)[0])
+        return int(np.random.SeedSequence(self.seed, spawn_key=(purpose,)).generate_state(1)[0])
 
     def _description(self) -> dict[str, Any]:
         """All that must be the same for an agent to go on, as JSON holds it."""
@@ -401,6 +403,17 @@ class BilevelAgent:
         }
         described: dict[str, Any] = json.loads(json.dumps(content))
         return described
+
+
+def _stored(directory: Path) -> dict[str, Any]:
+    """Read what agent a directory holds."""
+    try:
+        content: dict[str, Any] = json.loads((directory / "agent.json").read_bytes())
+    except OSError as error:
+        raise RunError(f"There is no agent in {directory}: its agent.json cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise RunError(f"{directory / 'agent.json'} is damaged ({error}). It was left as it is.") from error
+    return content
 
 
 def _summarised(returns: Reals) -> tuple[Reals, Reals]:

@@ -60,6 +60,12 @@ def test_a_stored_agent_is_the_same(tmp_path, lower):
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", ".safetensors"}
 
 
+def test_what_was_learned_before_is_stored_when_there_is_where(tmp_path):
+    agent = learned()
+    agent.learn(tmp_path, quiet=True)
+    assert_alike(agent, BilevelAgent.load(tmp_path, CARTPOLE))
+
+
 def test_within_ranges_it_is_stored_likewise(tmp_path):
     agent = learned(PLATFORM, directory=tmp_path, upper="cross_entropy")
     assert_alike(agent, BilevelAgent.load(tmp_path, PLATFORM))
@@ -101,8 +107,9 @@ def test_a_damaged_agent_is_named(tmp_path):
     with pytest.raises(RunError, match=r"lower_0\.safetensors is damaged"):
         BilevelAgent.load(tmp_path, CARTPOLE)
     (tmp_path / "agent.json").write_text("{")
-    with pytest.raises(RunError, match=r"agent\.json is damaged"):
-        BilevelAgent.load(tmp_path, CARTPOLE)
+    for use in (lambda: BilevelAgent.load(tmp_path, CARTPOLE), lambda: learned(directory=tmp_path)):
+        with pytest.raises(RunError, match=r"agent\.json is damaged"):
+            use()
 
 
 def test_it_plays_both_levels_of_a_game():
@@ -154,6 +161,11 @@ def test_a_report_of_ranges_names_the_change():
     assert list(report.targets) == ["gravity", "gap1", "gap2"]
     assert (report.agent.shape, report.nominal.shape) == ((20,), (20,))
     assert "gravity" in str(report)
+
+
+def test_within_ranges_there_are_no_games():
+    with pytest.raises(InvalidOption, match="no games of levels"):
+        BilevelAgent(PLATFORM, dataclasses.replace(SMALL, upper="bayesian")).act(1, 0)
 
 
 def test_what_does_not_go_together_is_refused():
