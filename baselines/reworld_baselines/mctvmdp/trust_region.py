@@ -83,10 +83,9 @@ def trust_region(problem: Configurable, search: Search, *, tolerance: float = 1e
         steps: The most convex steps.
     """
     nominal = solve_at(problem, problem.nominal, search)
-    first = solve_at(problem, problem.best(slopes_at(problem, nominal)), search, nominal.policy)
-    for solved in (nominal, first):
-        search.record(solved.objective, solved.cost)
-    start = max(nominal, first, key=lambda solved: solved.objective)
+    search.record(nominal.objective, nominal.cost)
+    start = _first_step(problem, nominal, search)
+    search.record(start.objective, start.cost)
     found, gap = settle(problem, start, search, tolerance, steps)
     certificate = Certificate("stationary", gap, upper_bound(problem, search))
     return result_of(problem, "trust_region", found, certificate, search)
@@ -178,37 +177,48 @@ def climb(
     found, radius = start, math.inf
     slopes = slopes_at(problem, found)
     for _ in range(steps):
+        whole = math.isinf(radius)
         target = problem.best(slopes, found.configuration, radius)
         promised = _promised(problem, slopes, found, target)
         scale = max(1.0, abs(found.objective))
         if promised <= tolerance * scale:
-            gap = promised if math.isinf(radius) else _gap(problem, slopes, found)
+            gap = promised if whole else _gap(problem, slopes, found)
             if gap <= tolerance * scale:
                 return found, max(gap, 0.0)
-        before, whole = found, math.isinf(radius)
-        step, share = target - found.configuration, 1.0
-        while promised > _ROUNDING * scale and share >= _SHORTEST:
-            tried = solve(problem, before.configuration + share * step, search, before.policy)
-            kept = (tried.objective - before.objective) / (share * promised)
-            if kept >= _ENOUGH and tried.objective > before.objective:
-                length = share * float(np.abs(step).max())
-                if share < 1.0:
-                    radius = length
-                elif kept < _POOR:
-                    radius = length / 2.0
-                elif kept > _GOOD:
-                    radius *= 2.0
-                found = tried
-                slopes = slopes_at(problem, found)
-                if solve is solve_at:
-                    search.record(found.objective, found.cost)
-                break
-            share *= max(0.1, min(0.5, 0.5 / (1.0 - kept)))  # Where a parabola is highest.
-        if found.objective - before.objective <= _ROUNDING * scale:
+        step = target - found.configuration
+        tried, share = _advance(problem, found, step, promised, search, solve)
+        gained = tried.objective - found.objective
+        if gained > 0.0:
+            kept, length = gained / (share * promised), share * float(np.abs(step).max())
+            if share < 1.0:
+                radius = length
+            elif kept < _POOR:
+                radius = length / 2.0
+            elif kept > _GOOD:
+                radius *= 2.0
+            found = tried
+            slopes = slopes_at(problem, found)
+            if solve is solve_at:
+                search.record(found.objective, found.cost)
+        if gained <= _ROUNDING * scale:
             if whole:
                 break
             radius = math.inf
     return found, max(_gap(problem, slopes, found), 0.0)
+
+
+def _advance(
+    problem: Configurable, found: Solved, step: Reals, promised: float, search: Search, solve: Solve
+) -> tuple[Solved, float]:
+    """Take the longest share of a step that is tried and makes enough of what it promises come true; or none."""
+    share, scale = 1.0, max(1.0, abs(found.objective))
+    while promised > _ROUNDING * scale and share >= _SHORTEST:
+        tried = solve(problem, found.configuration + share * step, search, found.policy)
+        kept = (tried.objective - found.objective) / (share * promised)
+        if kept >= _ENOUGH:
+            return tried, share
+        share *= max(0.1, min(0.5, 0.5 / (1.0 - kept)))  # Where a parabola is highest.
+    return found, 0.0
 
 
 def _gap(problem: Configurable, slopes: Reals, found: Solved) -> float:
@@ -239,7 +249,7 @@ def _starts(
     problem: Configurable, nominal: Solved, search: Search, random: np.random.Generator, vertices: int
 ) -> Iterator[tuple[str, Solved]]:
     """The starts of `multistart`, by name, each with an optimal policy."""
-    yield "the nominal configuration", nominal
+    yield "the nominal configuration", _first_step(problem, nominal, search)
     span = float(np.ptp(nominal.values))
     if span > 0.0:
         soft = nominal
@@ -260,6 +270,12 @@ def _starts(
         configuration = problem.best(problem.pull_back(problem.nominal, slopes))
         held, _ = climb(problem, _hold(problem, configuration, search, policy), search, _hold, 1e-3, 20)
         yield f"vertex {vertex}", solve_at(problem, held.configuration, search, policy)
+
+
+def _first_step(problem: Configurable, nominal: Solved, search: Search) -> Solved:
+    """The step of `linearised`, if it is any good."""
+    first = solve_at(problem, problem.best(slopes_at(problem, nominal)), search, nominal.policy)
+    return max(nominal, first, key=lambda solved: solved.objective)
 
 
 def _softly(temperature: float) -> Solve:
