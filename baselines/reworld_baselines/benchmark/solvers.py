@@ -82,6 +82,8 @@ def to_markdown(outcome: dict[str, Any]) -> str:
         "",
         "## The gain from a change that is paid once",
         "",
+        "![Gain against budget](solvers.png)",
+        "",
         "Values: without a change; of the paper's linearisation, as it predicts and as it is; of trust-region successive",
         "convex programming from no change, and from many starts; the best known; and an upper bound.",
         "",
