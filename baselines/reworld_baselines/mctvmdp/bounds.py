@@ -8,7 +8,7 @@ import numpy as np
 from reworld.finite import Integers, Reals
 from reworld_baselines.mctvmdp.configurable import Configurable
 from reworld_baselines.mctvmdp.costs import OwnCost
-from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP, optimistic_stages
+from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP, optimistic_bound
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.per_row import optimistic_iteration
 from reworld_baselines.mctvmdp.per_use import prices_around
@@ -22,14 +22,16 @@ _SELDOM = 1e-9  # The occupancy of a row that cannot be reached.
 def upper_bound(problem: Configurable, search: Search) -> float | None:
     """Bound the value of a problem where that takes no longer than a few solves; None where no such bound is known.
 
+    Of a cost of the user's own there is none, as a solver's word is no bound.
+
     Args:
         problem: Which one.
         search: Where solves are counted.
     """
-    if isinstance(problem, TVCMDP):
+    if isinstance(problem, FiniteHorizonTVCMDP):
+        return optimistic_bound(problem)
+    if isinstance(problem, TVCMDP) and not isinstance(problem.cost, OwnCost):
         return rectangular_bound(problem, search)
-    if isinstance(problem, FiniteHorizonTVCMDP) and not problem.persistent:
-        return optimistic_stages(problem)[2]
     return None
 
 

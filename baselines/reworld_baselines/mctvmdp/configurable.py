@@ -116,6 +116,29 @@ def slopes_at(problem: Configurable, solved: Solved) -> Reals:
     return problem.pull_back(solved.configuration, slopes)
 
 
+def promised_at(problem: Configurable, solved: Solved, slopes: Reals, target: Reals) -> float:
+    """By how much the objective grows on the way to a target, to first order in the value.
+
+    Args:
+        problem: Which one.
+        solved: Where from.
+        slopes: Those there, shape (n,).
+        target: A configuration.
+    """
+    return float(slopes @ (target - solved.configuration)) - problem.penalty * (problem.price(target) - solved.cost)
+
+
+def gap_at(problem: Configurable, solved: Solved, slopes: Reals) -> float:
+    """By how much the objective grows at most, to first order in the value: the gap of Frank and Wolfe.
+
+    Args:
+        problem: Which one.
+        solved: Where from.
+        slopes: Those there, shape (n,).
+    """
+    return max(promised_at(problem, solved, slopes, problem.best(slopes, solved.configuration)), 0.0)
+
+
 def functions_of(model: Model) -> Any:
     """Name the module that solves such a decision process, `tabular` or `staged`: its functions have the same names."""
     return staged if isinstance(model, StagedMDP) else tabular

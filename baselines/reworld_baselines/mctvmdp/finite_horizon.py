@@ -14,12 +14,12 @@ import numpy as np
 
 from reworld.errors import InvalidOption
 from reworld.finite import Integers, Reals, read_laws, read_numbers
-from reworld_baselines.mctvmdp.configurable import result_of, slopes_at, solve_at
+from reworld_baselines.mctvmdp.configurable import gap_at, result_of, slopes_at, solve_at
 from reworld_baselines.mctvmdp.convex import convex_step, row_steps
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.staged import StagedMDP, occupancy
-from reworld_baselines.mctvmdp.tvcmdp import changed, check_penalty, largest_share, read_budget, set_field
+from reworld_baselines.mctvmdp.tvcmdp import changed, check_cost, largest_share, read_budget, set_field
 
 BUDGETS = ("per_stage", "one_off", "per_row")
 
@@ -80,7 +80,7 @@ class FiniteHorizonTVCMDP:
             raise InvalidOption(f"start has shape {start.shape}: give {states} probabilities, one for each state.")
         if self.budget_class not in BUDGETS:
             raise InvalidOption(f"budget_class={self.budget_class!r}: give one of {', '.join(BUDGETS)}.")
-        check_penalty(self.penalty)
+        check_cost(self.cost, self.penalty)
         if self.budget_class == "per_row" and self.penalty:
             raise InvalidOption(
                 f"penalty={self.penalty:g} goes with a cost that is summed, which with budget_class='per_row' it is not: give "
@@ -238,8 +238,8 @@ def stages(problem: FiniteHorizonTVCMDP, search: Search, *, tolerance: float = 1
         )
     found = solve_at(problem, problem.nominal, search)
     search.record(found.objective, found.cost)
-    policy, change, bound = optimistic_stages(problem)
     if problem.budget_class == "per_row":
+        policy, change, bound = optimistic_stages(problem)
         found = solve_at(problem, change.reshape(-1), search, policy)
         search.record(found.objective, found.cost)
         return result_of(problem, "stages", found, Certificate("optimal", max(bound - found.value, 0.0), bound), search)
@@ -253,11 +253,20 @@ def stages(problem: FiniteHorizonTVCMDP, search: Search, *, tolerance: float = 1
         search.record(found.objective, found.cost)
         if found.objective - before.objective <= tolerance * max(1.0, abs(found.objective)):
             break
-    slopes = slopes_at(problem, found)
-    best = problem.best(slopes)
-    gap = float(slopes @ (best - found.configuration)) - problem.penalty * (problem.price(best) - found.cost)
-    certificate = Certificate("stationary", max(gap, 0.0), bound)
+    certificate = Certificate("stationary", gap_at(problem, found, slopes_at(problem, found)), optimistic_bound(problem))
     return result_of(problem, "stages", found, certificate, search)
+
+
+def optimistic_bound(problem: FiniteHorizonTVCMDP) -> float | None:
+    """Bound the value by that of the problem where each row may spend the whole of the budget that it has part in.
+
+    None where changes persist, as parts of a change may be cheaper than the whole of it, and for a cost of the user's own, of
+    which a solver's word is no bound.
+
+    Args:
+        problem: Which one.
+    """
+    return None if problem.persistent or isinstance(problem.cost, OwnCost) else optimistic_stages(problem)[2]
 
 
 def optimistic_stages(problem: FiniteHorizonTVCMDP) -> tuple[Integers, Reals, float]:

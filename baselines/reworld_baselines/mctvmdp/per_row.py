@@ -44,7 +44,8 @@ def optimistic(problem: TVCMDP, search: Search) -> Result:
     """Solve a problem with a budget for each row.
 
     The certificate says that it is optimal, to within a gap: how far the values are from what the best actions and laws make of
-    them, over 1 - discount. Rows that are not taken stay as they are.
+    them, over 1 - discount. With a cost of the user's own that is as sure as the solver of its steps is precise. Rows that are
+    not taken stay as they are.
 
     Args:
         problem: Of the budget class ``"per_row"``.

@@ -18,6 +18,8 @@ from reworld_baselines.mctvmdp.configurable import (
     Configurable,
     Solved,
     functions_of,
+    gap_at,
+    promised_at,
     result_of,
     slopes_at,
     solve_at,
@@ -146,8 +148,7 @@ def settle(problem: Configurable, start: Solved, search: Search, tolerance: floa
     while True:
         found, gap = climb(problem, start, search, solve_at, tolerance, steps)
         for rival in _rivals(found):
-            slopes = slopes_at(problem, rival)
-            rivals_gap = _gap(problem, slopes, rival)
+            rivals_gap = gap_at(problem, rival, slopes_at(problem, rival))
             gap = max(gap, rivals_gap)
             if rivals_gap > tolerance * max(1.0, abs(found.objective)):
                 start, _ = climb(problem, rival, search, solve_at, tolerance, steps)
@@ -179,10 +180,10 @@ def climb(
     for _ in range(steps):
         whole = math.isinf(radius)
         target = problem.best(slopes, found.configuration, radius)
-        promised = _promised(problem, slopes, found, target)
+        promised = promised_at(problem, found, slopes, target)
         scale = max(1.0, abs(found.objective))
         if promised <= tolerance * scale:
-            gap = promised if whole else _gap(problem, slopes, found)
+            gap = promised if whole else gap_at(problem, found, slopes)
             if gap <= tolerance * scale:
                 return found, max(gap, 0.0)
         step = target - found.configuration
@@ -204,7 +205,7 @@ def climb(
             if whole:
                 break
             radius = math.inf
-    return found, max(_gap(problem, slopes, found), 0.0)
+    return found, gap_at(problem, found, slopes)
 
 
 def _advance(
@@ -219,16 +220,6 @@ def _advance(
             return tried, share
         share *= max(0.1, min(0.5, 0.5 / (1.0 - kept)))  # Where a parabola is highest.
     return found, 0.0
-
-
-def _gap(problem: Configurable, slopes: Reals, found: Solved) -> float:
-    """By how much the objective grows, at most, to first order in the value."""
-    return _promised(problem, slopes, found, problem.best(slopes, found.configuration))
-
-
-def _promised(problem: Configurable, slopes: Reals, found: Solved, target: Reals) -> float:
-    """By how much the objective grows from what was found to a target, to first order in the value."""
-    return float(slopes @ (target - found.configuration)) - problem.penalty * (problem.price(target) - found.cost)
 
 
 def _rivals(found: Solved) -> Iterator[Solved]:

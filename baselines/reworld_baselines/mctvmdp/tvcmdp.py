@@ -62,11 +62,15 @@ class TVCMDP:
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         kernel = self.mdp.kernel
-        if not isinstance(kernel, np.ndarray) or kernel.ndim != 3:
+        if not isinstance(kernel, np.ndarray) or (kernel.ndim, self.mdp.expected_rewards.ndim, self.mdp.start.ndim) != (
+            3,
+            2,
+            1,
+        ):
             raise InvalidOption("mdp is a stack, sparse, or of tensors: give a single MDP whose kernel is a NumPy array.")
         if self.budget_class not in BUDGETS:
             raise InvalidOption(f"budget_class={self.budget_class!r}: give one of {', '.join(BUDGETS)}.")
-        check_penalty(self.penalty)
+        check_cost(self.cost, self.penalty)
         if self.budget_class == "per_row" and self.penalty:
             raise InvalidOption(
                 f"penalty={self.penalty:g} goes with a cost that is summed, which with budget_class='per_row' it is not: give "
@@ -86,10 +90,9 @@ class TVCMDP:
                 f"The bounds of kernel[{s}, {a}, {t}] are {low[s, a, t]:g} and {high[s, a, t]:g}, and it is "
                 f"{kernel[s, a, t]:g}: give bounds that hold for the nominal kernel, so that changing nothing is possible."
             )
-        possible = np.where(kernel > 0.0, 1.0, 0.0) if self.keep_support else 1.0
         set_field(self, "changeable", np.broadcast_to(changeable, rows))
         set_field(self, "low", np.maximum(low, 0.0))
-        set_field(self, "high", np.minimum(high, possible))
+        set_field(self, "high", np.minimum(high, 1.0))
         self.cost.check(kernel)
 
     @property
@@ -118,8 +121,9 @@ class TVCMDP:
         """Least and largest change of each entry, shape (S, A, S) each."""
         kernel = self.mdp.kernel
         free = self.changeable[..., None]
+        most = np.where(kernel > 0.0, self.high, 0.0) if self.keep_support else self.high
         # Bounds are met but for rounding, and changing nothing must be possible.
-        low, high = np.minimum(self.low - kernel, 0.0), np.maximum(self.high - kernel, 0.0)
+        low, high = np.minimum(self.low - kernel, 0.0), np.maximum(most - kernel, 0.0)
         return np.where(free, low, 0.0), np.where(free, high, 0.0)
 
     def budgets(self) -> Reals:
@@ -225,15 +229,18 @@ def read_budget(budget: Any, shape: tuple[int, ...]) -> Any:
     return numbers if numbers.ndim else float(numbers)
 
 
-def check_penalty(penalty: Any) -> None:
-    """Refuse a penalty that is none.
+def check_cost(cost: Any, penalty: Any) -> None:
+    """Refuse a cost or a penalty that is none.
 
     Args:
+        cost: What was given.
         penalty: What was given.
 
     Raises:
-        InvalidOption: If it is below 0 or not finite.
+        InvalidOption: If the cost is none of this package, or the penalty below 0 or not finite.
     """
+    if not isinstance(cost, RowCost | OwnCost):
+        raise InvalidOption(f"cost={cost!r}: give a RowCost, as in RowCost('l1'), or an OwnCost.")
     if not 0.0 <= penalty < math.inf:
         raise InvalidOption(f"penalty={penalty!r}: give a finite number of at least 0.")
 

@@ -9,6 +9,7 @@ import pytest
 from reworld_baselines.mctvmdp.bounds import flow_bound, rectangular_bound, remainder_bounds, upper_bound
 from reworld_baselines.mctvmdp.configurable import solve_at
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
+from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP
 from reworld_baselines.mctvmdp.instances import load, names
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.parametric import mixture
@@ -69,9 +70,16 @@ def test_where_no_weights_are_possible_or_no_budget_is_given_the_flow_bound_is_t
     assert flow_bound(free, search()) == rectangular_bound(free, search())
 
 
-def test_no_bound_is_known_of_kernels_of_other_numbers():
+def test_no_bound_is_known_of_kernels_of_other_numbers_of_changes_that_persist_or_of_costs_of_ones_own():
     kernels = np.stack([random_mdp(0).kernel, random_mdp(1).kernel])
-    assert upper_bound(mixture(kernels, np.zeros((4, 2)), 0.9), search()) is None
+    own = OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1))
+    problems = [
+        mixture(kernels, np.zeros((4, 2)), 0.9),
+        TVCMDP(random_mdp(0), own, 1.0),
+        FiniteHorizonTVCMDP(kernels, np.zeros((4, 2)), 0.9, cost=own, budget=1.0),
+        FiniteHorizonTVCMDP(kernels, np.zeros((4, 2)), 0.9, budget=1.0, persistent=True),
+    ]
+    assert [upper_bound(problem, search()) for problem in problems] == [None] * 4
 
 
 @pytest.mark.parametrize("of_transitions", [False, True])

@@ -71,9 +71,15 @@ def test_a_penalty_does_not_go_with_budgets_of_rows():
 
 
 def test_a_stack_is_refused():
-    stack = MDP(np.stack([random_mdp(0).kernel] * 2), np.zeros((4, 2)), 0.9)
-    with pytest.raises(InvalidOption, match="give a single MDP"):
-        TVCMDP(stack, RowCost(), 1.0)
+    kernel = random_mdp(0).kernel
+    for stack in (MDP(np.stack([kernel] * 2), np.zeros((4, 2)), 0.9), MDP(kernel, np.zeros((5, 4, 2)), 0.9)):
+        with pytest.raises(InvalidOption, match="give a single MDP"):
+            TVCMDP(stack, RowCost(), 1.0)
+
+
+def test_a_cost_is_more_than_a_name():
+    with pytest.raises(InvalidOption, match=r"cost='l1': give a RowCost"):
+        TVCMDP(random_mdp(0), "l1", 1.0)
 
 
 def test_rows_of_terminal_states_do_not_change_unless_asked_to():
@@ -83,6 +89,15 @@ def test_rows_of_terminal_states_do_not_change_unless_asked_to():
     assert TVCMDP(mdp, RowCost(), 1.0, changeable=np.ones((2, 1), bool)).changeable.all()
     # One that goes on paying is no end.
     assert TVCMDP(replace(mdp, rewards=np.ones((2, 1))), RowCost(), 1.0).changeable.all()
+
+
+def test_what_is_impossible_stays_so_where_that_is_asked_for():
+    kernel = random_mdp(0).kernel.copy()
+    kernel[1, 0] = [0.5, 0.5, 0.0, 0.0]
+    kept = TVCMDP(MDP(kernel, np.zeros((4, 2)), 0.9), RowCost("l1"), 4.0, keep_support=True)
+    slopes = np.tile([0.0, 0.0, 1.0, 1.0], 8)
+    assert not kept.best(slopes).reshape(kernel.shape)[1, 0].any()
+    assert replace(kept, keep_support=False).best(slopes).reshape(kernel.shape)[1, 0].any()
 
 
 @pytest.mark.parametrize("kind", KINDS)
