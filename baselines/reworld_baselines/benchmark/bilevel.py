@@ -28,7 +28,7 @@ BLOCK_WORLD_DECISIONS = 40_000
 
 _EPISODES, _GAMES, _RANGES_EPISODES = 500, 200, 2000
 _LOWER_STEPS = {"conditioned": 1_000_000, "per_configuration": 2_000_000}
-_PLATFORM_STEPS = 3_000_000
+_PLATFORM_STEPS = 1_000_000
 
 _BARS = ("none", "random", "myopic", "agent", "levels", "oracle")
 _COLOURS = ("#999999", "#56B4E9", "#E69F00", "#D55E00", "#0072B2", "#009E73")
