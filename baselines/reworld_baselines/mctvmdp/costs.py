@@ -16,6 +16,7 @@ from reworld.errors import InvalidOption, nearest
 from reworld.finite import Reals, read_numbers
 
 _ROUNDING = 1e-12  # By how much a probability may be below 0.
+_KEPT = 1e-6  # By how much a constraint may be missed: solvers of convex programs are no better.
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,6 +156,27 @@ class OwnCost:
             if np.max(constraint.violation()) > _ROUNDING:
                 raise InvalidOption(f"The constraint {constraint} is not met where nothing changes: give one that is.")
 
+    def check_together(self, change: Reals, kernel: Reals) -> None:
+        """Refuse rows that were changed each by itself, where they break a constraint together.
+
+        Args:
+            change: Shape (S, A, S).
+            kernel: The same shape.
+
+        Raises:
+            InvalidOption: If they do.
+        """
+        import cvxpy
+
+        shape = (-1, kernel.shape[-1])
+        rows = cvxpy.Constant(change.reshape(shape)), kernel.reshape(shape)
+        for i, constraint in enumerate(self.constraints(*rows) if self.constraints else ()):
+            if np.max(constraint.violation()) > _KEPT:
+                raise InvalidOption(
+                    f"Constraint {i} of the cost ties rows to one another, and is broken where each row is changed as is best "
+                    f"for itself: give constraints of each row by itself, or a budget that all rows share."
+                )
+
     def of_rows(self, change: Reals, kernel: Reals) -> Reals:
         """Say what each row costs, as `RowCost.of_rows` does."""
         import cvxpy
@@ -193,6 +215,8 @@ def _transport(moved: Reals, metric: Reals) -> float:
     from scipy.optimize import linprog
 
     grown, shrunk = np.flatnonzero(moved > 0.0), np.flatnonzero(moved < 0.0)
+    if not (grown.size and shrunk.size):
+        return 0.0  # What was moved is of rounding only.
     arrive = np.kron(np.eye(len(grown)), np.ones(len(shrunk)))
     leave = np.kron(np.ones(len(grown)), np.eye(len(shrunk)))
     # What is moved sums to 0 but for rounding: the last equation follows from the others.

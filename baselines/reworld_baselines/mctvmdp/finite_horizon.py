@@ -229,7 +229,8 @@ def stages(problem: FiniteHorizonTVCMDP, search: Search, *, tolerance: float = 1
         sweeps: The most of them.
 
     Raises:
-        InvalidOption: If the stages are coupled.
+        InvalidOption: If the stages are coupled, or constraints of the cost tie rows to one another that have budgets of their
+            own.
     """
     if problem.persistent or problem.budget_class == "one_off":
         raise InvalidOption(
@@ -240,6 +241,9 @@ def stages(problem: FiniteHorizonTVCMDP, search: Search, *, tolerance: float = 1
     search.record(found.objective, found.cost)
     if problem.budget_class == "per_row":
         policy, change, bound = optimistic_stages(problem)
+        if isinstance(problem.cost, OwnCost):
+            for x, kernel in zip(change, problem.kernels, strict=True):
+                problem.cost.check_together(x, kernel)
         found = solve_at(problem, change.reshape(-1), search, policy)
         search.record(found.objective, found.cost)
         return result_of(problem, "stages", found, Certificate("optimal", max(bound - found.value, 0.0), bound), search)

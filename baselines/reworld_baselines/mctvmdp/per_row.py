@@ -17,6 +17,7 @@ from reworld.errors import InvalidOption
 from reworld.finite import Integers, Reals
 from reworld_baselines.mctvmdp.configurable import SolverFailed, result_of, solve_at
 from reworld_baselines.mctvmdp.convex import row_steps
+from reworld_baselines.mctvmdp.costs import OwnCost
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.tabular import occupancy
 from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, changed
@@ -52,13 +53,15 @@ def optimistic(problem: TVCMDP, search: Search) -> Result:
         search: How it is found.
 
     Raises:
-        InvalidOption: If the budget is of another class.
+        InvalidOption: If the budget is of another class, or constraints of the cost tie rows to one another.
     """
     if problem.budget_class != "per_row":
         raise InvalidOption(f"The method 'optimistic' is for budget_class='per_row', and this is {problem.budget_class!r}.")
     nominal = solve_at(problem, problem.nominal, search)
     search.record(nominal.value)
     best = optimistic_iteration(problem, problem.budgets(), search, nominal.policy)
+    if isinstance(problem.cost, OwnCost):
+        problem.cost.check_together(best.change, problem.mdp.kernel)
     found = solve_at(problem, best.change.reshape(-1), search, best.policy)
     search.record(found.value, found.cost)
     upper_bound = float(problem.mdp.start @ best.values) + best.error

@@ -15,6 +15,7 @@ import numpy as np
 from reworld.errors import InvalidOption
 from reworld.finite import Integers, Reals
 from reworld_baselines.mctvmdp.configurable import SolverFailed, solve_at
+from reworld_baselines.mctvmdp.costs import OwnCost
 from reworld_baselines.mctvmdp.per_row import optimistic_iteration
 from reworld_baselines.mctvmdp.programs import flow_program
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
@@ -55,12 +56,11 @@ def dual(problem: TVCMDP, search: Search) -> Result:
         search: How it is found.
 
     Raises:
-        InvalidOption: If the budget is of another class.
+        InvalidOption: If the budget is of another class, or constraints of the cost tie rows to one another.
         SolverFailed: If no price is high enough.
     """
     _check(problem, "dual")
-    rows = problem.mdp.kernel.shape[:2]
-    over, under, bound = prices_around(problem, np.full(rows, 0.0 if problem.budget == 0.0 else math.inf), search)
+    over, under, bound = prices_around(problem, _most_of_a_row(problem), search)
     law, change = _mixed(problem, over, under)
     return _result(problem, "dual", law, change, search, bound)
 
@@ -86,10 +86,15 @@ def flow(problem: TVCMDP, search: Search) -> Result:
     search.count()
     change, most = found.kernel - mdp.kernel, math.inf if problem.budget is None else problem.budget
     change *= largest_share(lambda share: _spent(problem, found.policy, share * change) <= most)
-    budgets = np.full(mdp.kernel.shape[:2], math.inf)
-    price = problem.penalty + found.multiplier
-    bound = _use_at(problem, price, budgets, search, found.policy.argmax(axis=-1), np.zeros(mdp.kernel.shape)).bound
+    price = problem.penalty + (found.multiplier if problem.budget else 0.0)
+    policy, nothing = found.policy.argmax(axis=-1), np.zeros(mdp.kernel.shape)
+    bound = _use_at(problem, price, _most_of_a_row(problem), search, policy, nothing).bound
     return _result(problem, "flow", found.policy, change, search, bound)
+
+
+def _most_of_a_row(problem: TVCMDP) -> Reals:
+    """What each row may cost, whatever the price, shape (S, A): a budget of 0 needs none."""
+    return np.full(problem.mdp.kernel.shape[:2], 0.0 if problem.budget == 0.0 else math.inf)
 
 
 def prices_around(problem: TVCMDP, budgets: Reals, search: Search) -> tuple[Use, Use, float]:
@@ -177,6 +182,8 @@ def _spent(problem: TVCMDP, law: Reals, change: Reals) -> float:
 
 def _result(problem: TVCMDP, method: str, law: Reals, change: Reals, search: Search, bound: float) -> Result:
     change = change * (_uses(problem, law, change) > 0.0)[..., None]
+    if isinstance(problem.cost, OwnCost):
+        problem.cost.check_together(change, problem.mdp.kernel)
     model = problem.mdp.with_kernel(changed(problem.mdp.kernel, change))
     value, spent = float(model.start @ evaluate(model, law)), _spent(problem, law, change)
     objective = value - problem.penalty * spent

@@ -23,6 +23,7 @@ from reworld_baselines.mctvmdp.configurable import SolverFailed
 from reworld_baselines.mctvmdp.convex import Step, ground_metric, possible_bounds, row_weights
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.mdp import MDP
+from reworld_baselines.mctvmdp.tvcmdp import largest_share
 
 cp: Any = cvxpy  # Most of what it exports has no static type.
 
@@ -97,25 +98,38 @@ class StepProgram:
         self._slopes.value, self._penalty.value, self._low.value, self._high.value = slopes / unit, penalty / unit, low, high
         granted = np.broadcast_to(np.asarray(budget, np.float64), self._budget.shape)
         limited = np.isfinite(granted)
-        self._limited.value, self._budget.value = limited.astype(np.float64), np.where(limited, granted, 1.0)
+        size = np.where(limited, np.maximum(granted, 1.0), 1.0)
+        self._limited.value, self._budget.value = limited / size, np.where(limited, granted, 1.0) / size
         for _ in range(_ATTEMPTS):
             _solve(self.problem, self._cost)
             change = np.clip(self._change.value, low, high)
             close_rows(change, low, high)
-            spent = self._weights * self._cost.of_rows(change, self._nominal)
-            excess = (spent if self._separate else spent.sum(keepdims=True)) - granted
+            excess = self._spent(change) - granted
             if (excess <= _ROUNDING * granted).all():
                 break
             # What the solver's tolerance let pass is asked for.
-            self._budget.value = np.maximum(self._budget.value - 2.0 * np.maximum(excess, 0.0), 0.0)
+            self._budget.value = np.maximum(self._budget.value - 2.0 * np.maximum(excess, 0.0) / size, 0.0)
         else:
-            raise SolverFailed(f"The solver overspends the budget by {excess.max():.1e}: give a larger budget or scale.")
-        multiplier, objective = self._within.dual_value * unit, (slopes * change).sum(axis=1) - penalty * spent
+            change = self._within_budget(change, granted, low, high)
+        multiplier = self._within.dual_value * unit / size
+        objective = (slopes * change).sum(axis=1) - penalty * self._weights * self._cost.of_rows(change, self._nominal)
         return (
             Step(change, multiplier, objective)
             if self._separate
             else Step(change, float(multiplier[0]), float(objective.sum()))
         )
+
+    def _spent(self, change: Reals) -> Reals:
+        """What all rows cost, or each, shape (1,) or (n,)."""
+        spent: Reals = self._weights * self._cost.of_rows(change, self._nominal)
+        return spent if self._separate else spent.sum(keepdims=True)
+
+    def _within_budget(self, change: Reals, granted: Reals, low: Reals, high: Reals) -> Reals:
+        """Take the part of a change that a budget allows which is smaller than the solver's tolerance, 0 among them."""
+        excess = self._spent(change) - granted
+        if (low > 0.0).any() or (high < 0.0).any():
+            raise SolverFailed(f"The solver overspends the budget by {excess.max():.1e}: give a larger budget or scale.")
+        return largest_share(lambda share: bool((self._spent(share * change) <= granted).all())) * change
 
 
 def solve_step(
@@ -140,8 +154,13 @@ def solve_step(
         penalty: By how much a unit of cost lessens the objective.
         weights: Shape (n,), or None.
     """
-    program = _program(cost, np.ndim(budget) > 0, _Frozen(nominal), None if weights is None else _Frozen(weights))
-    return program.solve(slopes, low, high, budget, penalty)
+    separate, count = np.ndim(budget) > 0, np.arange(len(slopes))
+    program = _program(cost, separate, _Frozen(nominal), None if weights is None else _Frozen(weights))
+    if not separate or isinstance(cost, RowCost) or cost.constraints is None:
+        return program.solve(slopes, low, high, budget, penalty)
+    # Constraints may tie rows to one another, and each is to get what is best for itself.
+    each = [program.solve(np.where(count[:, None] == i, slopes, 0.0), low, high, budget, penalty) for i in count]
+    return Step(*(np.stack([step[part][i] for i, step in enumerate(each)]) for part in range(3)))
 
 
 class Flow(NamedTuple):
@@ -276,8 +295,8 @@ def _solve(problem: Any, cost: RowCost | OwnCost) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # The status says it.
                 problem.solve(**options)
-        except cp.SolverError as error:
-            status = str(error)
+        except cp.SolverError:
+            status = "the solver gave up"
             continue
         status = problem.status
         if status == cp.OPTIMAL:

@@ -25,6 +25,7 @@ from reworld_baselines.mctvmdp.configurable import (
     solve_at,
     solved_by,
 )
+from reworld_baselines.mctvmdp.costs import OwnCost
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.per_row import optimistic_change
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
@@ -105,9 +106,10 @@ def multistart(
     """Climb from many starts, and keep the best.
 
     The starts are: the nominal configuration; where a climb ends whose policies are soft, and ever less so, as actions that
-    are not taken have no slope otherwise; if the problem is a `TVCMDP` with one budget, the best kernel if each row could
-    spend the budget, or its share of it, by itself, scaled into the budget; and vertices of the set of configurations, in
-    directions drawn by chance, improved for a policy that is drawn by chance. The notes say what each start has led to.
+    are not taken have no slope otherwise; if the problem is a `TVCMDP` with one budget, and without constraints of the user's
+    own, the best kernel if each row could spend the budget, or its share of it, by itself, scaled into the budget; and vertices
+    of the set of configurations, in directions drawn by chance, improved for a policy that is drawn by chance. The notes say
+    what each start has led to.
 
     Args:
         problem: Which one.
@@ -248,7 +250,7 @@ def _starts(
             solve = _softly(temperature * span)
             soft, _ = climb(problem, solve(problem, soft.configuration, search, None), search, solve, 1e-4, 50)
         yield "soft policies", solve_at(problem, soft.configuration, search)
-    if isinstance(problem, TVCMDP) and problem.budget_class == "one_off" and problem.budget is not None:
+    if isinstance(problem, TVCMDP) and problem.budget_class == "one_off" and problem.budget is not None and not _ties(problem):
         budgets = {"a budget for each row": problem.budget, "a share for each row": problem.budget / problem.mdp.states}
         for name, budget in budgets.items():
             yield name, solve_at(problem, _within_budget(problem, optimistic_change(problem, budget, search)), search)
@@ -286,6 +288,11 @@ def _hold(problem: Configurable, configuration: Reals, search: Search, policy: A
     model = problem.model(configuration)
     search.count()
     return solved_by(problem, configuration, model, policy, functions_of(model).evaluate(model, policy))
+
+
+def _ties(problem: TVCMDP) -> bool:
+    """Whether rows may be tied to one another by more than the budget."""
+    return isinstance(problem.cost, OwnCost) and problem.cost.constraints is not None
 
 
 def _within_budget(problem: TVCMDP, change: Reals) -> Reals:

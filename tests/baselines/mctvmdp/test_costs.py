@@ -73,6 +73,11 @@ class TestValues:
         change = np.array([[[-0.1, 0.0, 0.1]]])
         assert RowCost("kl").of_rows(change, KERNEL[:1])[0, 0] == math.inf
 
+    def test_what_rounding_leaves_of_a_change_moves_nothing(self) -> None:
+        metric = 1.0 - np.eye(3)
+        change = np.array([[1e-17, 0.0, 0.0]])
+        assert RowCost("wasserstein", metric=metric).of_rows(change, np.full((1, 3), 1 / 3)) == 0.0
+
 
 class TestEveryKind:
     @KINDS

@@ -197,6 +197,12 @@ def test_a_cost_of_ones_own_is_as_the_one_that_it_repeats(budget_class):
     assert values[0] == pytest.approx(values[1], rel=1e-6)
 
 
+def test_constraints_that_tie_rows_are_refused_where_rows_break_them():
+    own = OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1), lambda change, rows: [cp.sum(cp.abs(change)) <= 0.1])
+    with pytest.raises(InvalidOption, match="Constraint 0 of the cost ties rows"):
+        stages(random_problem(4, 2, cost=own, budget_class="per_row"), search())
+
+
 def test_weights_of_rows_count_at_every_stage():
     weights = np.ones((3, 2))
     weights[0] = 100.0

@@ -3,13 +3,14 @@
 import itertools
 import math
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reworld.errors import InvalidOption
-from reworld_baselines.mctvmdp.costs import RowCost
+from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP, optimistic_stages
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.per_row import optimistic
@@ -89,6 +90,19 @@ def test_what_may_not_change_stays():
     moved = np.abs(found.kernels - mdp.kernel).max(axis=-1) > 1e-12
     assert moved.any()
     assert not moved[~changeable].any()
+
+
+def test_constraints_of_each_row_hold_and_those_that_tie_rows_are_refused():
+    def own(constraints):
+        return OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1), constraints)
+
+    mdp = random_mdp(3)
+    found = optimistic(TVCMDP(mdp, own(lambda change, rows: [change <= 0.1]), 0.5, "per_row"), search())
+    bounded = optimistic(TVCMDP(mdp, RowCost("quadratic"), 0.5, "per_row", high=np.minimum(mdp.kernel + 0.1, 1.0)), search())
+    assert found.value == pytest.approx(bounded.value, rel=1e-6)
+    tied = own(lambda change, rows: [cp.sum(cp.abs(change)) <= 0.1])  # Shared by all rows, it is better spent on one.
+    with pytest.raises(InvalidOption, match="Constraint 0 of the cost ties rows to one another"):
+        optimistic(TVCMDP(mdp, tied, 0.5, "per_row"), search())
 
 
 def test_another_class_of_budget_is_refused():

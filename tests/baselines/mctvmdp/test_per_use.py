@@ -94,11 +94,16 @@ def test_both_methods_agree(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_budget_nothing_changes(kind):
-    found = dual(TVCMDP(random_mdp(1), RowCost(kind), 0.0, "per_use"), search())
+@pytest.mark.parametrize("penalty", [0.0, 0.1])
+def test_without_budget_nothing_changes(kind, penalty):
+    problem = TVCMDP(random_mdp(1), RowCost(kind), 0.0, "per_use", penalty)
+    found = dual(problem, search())
     assert not found.configuration.any()
     assert found.value == found.nominal_value
     assert found.cost == 0.0
+    by_program = flow(problem, search())
+    assert by_program.cost == 0.0
+    assert by_program.certificate.upper_bound == pytest.approx(found.value, rel=1e-12)
 
 
 def test_what_is_free_may_change_without_budget():
@@ -131,6 +136,12 @@ def test_a_cost_of_ones_own_is_as_the_one_that_it_repeats_but_has_no_program_in_
     assert values[0] == pytest.approx(values[1], rel=1e-7)
     with pytest.raises(InvalidOption, match="OwnCost"):
         flow(TVCMDP(random_mdp(3), own, 1.0, "per_use"), search())
+
+
+def test_constraints_that_tie_rows_are_refused_where_rows_break_them():
+    own = OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1), lambda change, rows: [cp.sum(cp.abs(change)) <= 0.1])
+    with pytest.raises(InvalidOption, match="Constraint 0 of the cost ties rows"):
+        dual(TVCMDP(random_mdp(3), own, 1.0, "per_use"), search())
 
 
 def test_a_budget_that_no_price_meets_is_an_error():

@@ -159,3 +159,19 @@ class TestStepPrograms:
         nominal = np.full((1, 2), 0.5)
         with pytest.raises(SolverFailed, match=r"infeasible.*widen the bounds"):
             StepProgram(nominal, RowCost()).solve(nominal, nominal, 2.0 * nominal)
+
+    @pytest.mark.parametrize("budget", [0.0, 1e-12])
+    def test_a_budget_below_the_precision_of_the_solver_is_kept(self, budget: float) -> None:
+        nominal = np.full((2, 3), 1 / 3)
+        cost = OwnCost(lambda change, rows: cp.sum(cp.abs(change), axis=1))
+        slopes = np.array([[1.0, 0.0, 2.0], [0.0, 3.0, 1.0]])
+        step = StepProgram(nominal, cost).solve(slopes, -nominal, 1.0 - nominal, budget)
+        assert cost.of_rows(step.change, nominal).sum() <= budget
+
+    @pytest.mark.parametrize("slope", [0.0, 1.0])
+    def test_a_budget_that_is_more_than_can_be_spent_is_none(self, slope: float) -> None:
+        nominal = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]])
+        cost = OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1), lambda change, rows: [change <= 0.2])
+        slopes = slope * np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        step = StepProgram(nominal, cost).solve(slopes, -0.5 * nominal, 0.3 * (1.0 - nominal), 1e9)
+        assert step.objective == pytest.approx(0.8 * slope, abs=1e-7)

@@ -1,12 +1,13 @@
 """Sequential convex programming: it never falls, it ends where nothing small is better, and many starts find the best known."""
 
+import cvxpy as cp
 import numpy as np
 import pytest
 
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.bounds import rectangular_bound
 from reworld_baselines.mctvmdp.configurable import slopes_at, solve_at
-from reworld_baselines.mctvmdp.costs import RowCost
+from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.instances import load, names, settings_of
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.parametric import softmax
@@ -145,6 +146,17 @@ def test_the_notes_say_what_every_start_has_led_to():
         "4.6437521 from soft policies, vertex 0",
         "4.3140267 from the nominal configuration, a budget for each row, a share for each row, vertex 1, vertex 2",
     ]
+
+
+def test_constraints_that_tie_rows_hold_from_every_start():
+    own = OwnCost(lambda change, rows: cp.sum(cp.square(change), axis=1), lambda change, rows: [change[0] == change[2]])
+    # The third state is never reached, so that its row would not be changed for its own sake.
+    kernel = np.broadcast_to([0.6, 0.4, 0.0], (3, 1, 3))
+    problem = TVCMDP(MDP(kernel, [[1.0], [0.0], [0.0]], 0.9, [1.0, 0.0, 0.0]), own, 0.5, keep_support=True)
+    found = multistart(problem, search(), starts=1)
+    first, _, third = found.configuration.reshape(3, 3)
+    np.testing.assert_allclose(third, first, atol=1e-7)
+    assert first[0] > 0.1
 
 
 def test_the_same_seed_makes_the_same_result():
