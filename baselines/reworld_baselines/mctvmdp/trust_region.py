@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 
 from reworld.finite import Reals
-from reworld_baselines.mctvmdp.bounds import remainder_bounds, upper_bound
+from reworld_baselines.mctvmdp.bounds import flow_bound, remainder_bounds, upper_bound
 from reworld_baselines.mctvmdp.configurable import (
     Configurable,
     Solved,
     functions_of,
     gap_at,
+    hold_at,
     promised_at,
     result_of,
     slopes_at,
@@ -109,7 +110,7 @@ def multistart(
     are not taken have no slope otherwise; if the problem is a `TVCMDP` with one budget, and without constraints of the user's
     own, the best kernel if each row could spend the budget, or its share of it, by itself, scaled into the budget; and vertices
     of the set of configurations, in directions drawn by chance, improved for a policy that is drawn by chance. The notes say
-    what each start has led to.
+    what the starts have led to, and the upper bound is the tighter one of `reworld_baselines.mctvmdp.bounds`.
 
     Args:
         problem: Which one.
@@ -129,9 +130,22 @@ def multistart(
         led.setdefault(f"{reached.objective:.8g}", []).append(name)
         if math.isinf(gap) or reached.objective > found.objective:
             found, gap = reached, its_gap
-    notes = [f"{led_to} from {', '.join(led[led_to])}" for led_to in sorted(led, key=float, reverse=True)]
-    certificate = Certificate("stationary", gap, upper_bound(problem, search), notes)
+    bound = upper_bound(problem, search)
+    if bound is not None and isinstance(problem, TVCMDP):
+        bound = flow_bound(problem, search)
+    certificate = Certificate("stationary", gap, bound, _led_to(led))
     return result_of(problem, "multistart", found, certificate, search)
+
+
+def _led_to(led: dict[str, list[str]]) -> list[str]:
+    best, *others = sorted(led, key=float, reverse=True)
+    named = [name for name in led[best] if not name.startswith("vertex")]
+    vertices = len(led[best]) - len(named)
+    notes = [f"{best} is where these starts led: {', '.join([*named, f'vertices: {vertices}'])}"]
+    if others:
+        count = sum(len(led[value]) for value in others)
+        notes.append(f"{count} other starts led lower, to values from {others[-1]} to {others[0]}")
+    return notes
 
 
 def settle(problem: Configurable, start: Solved, search: Search, tolerance: float, steps: int) -> tuple[Solved, float]:
@@ -261,7 +275,7 @@ def _starts(
         policy = random.integers(kernel.shape[-2], size=kernel.shape[:-2])
         slopes = size * random.standard_normal(kernel.shape) * (policy[..., None] == np.arange(kernel.shape[-2]))[..., None]
         configuration = problem.best(problem.pull_back(problem.nominal, slopes))
-        held, _ = climb(problem, _hold(problem, configuration, search, policy), search, _hold, 1e-3, 20)
+        held, _ = climb(problem, hold_at(problem, configuration, search, policy), search, hold_at, 1e-3, 20)
         yield f"vertex {vertex}", solve_at(problem, held.configuration, search, policy)
 
 
@@ -281,13 +295,6 @@ def _softly(temperature: float) -> Solve:
         return solved_by(problem, configuration, model, law, values)
 
     return solve
-
-
-def _hold(problem: Configurable, configuration: Reals, search: Search, policy: Any) -> Solved:
-    """Find the values of a policy that stays."""
-    model = problem.model(configuration)
-    search.count()
-    return solved_by(problem, configuration, model, policy, functions_of(model).evaluate(model, policy))
 
 
 def _ties(problem: TVCMDP) -> bool:
