@@ -39,7 +39,7 @@ def measure(seeds: int, output: Path, agents: Path = Path("runs/bilevel"), only:
 
     Args:
         seeds: How many of each, from 0 on.
-        output: JSON file to store the result in, after every agent.
+        output: JSON file to store the result in, after every agent; in the end a page and a figure are written beside it.
         agents: Directory to store the agents in.
         only: Do only studies whose name contains this.
 
@@ -55,7 +55,10 @@ def measure(seeds: int, output: Path, agents: Path = Path("runs/bilevel"), only:
         found = {"cartpole": _cartpole, "block_world": _block_world, "platform": _platform}[case["study"]](case, agents)
         rows.append({**case, **found, "cpu_seconds": time.process_time() - started})
         write_whole(output, (json.dumps(_outcome(rows), indent=1) + "\n").encode())
-    return _outcome(rows)
+    outcome = _outcome(rows)
+    output.with_suffix(".md").write_text(to_markdown(outcome))
+    draw(outcome, output.with_suffix(".png"))
+    return outcome
 
 
 def _cases(seeds: int) -> Iterator[dict[str, Any]]:
@@ -149,6 +152,7 @@ def to_markdown(outcome: dict[str, Any]) -> str:
     ]
     for section in (_cartpole_page, _block_world_page, _platform_page):
         lines += section(outcome["rows"])
+    lines += ["", "![What every way to choose is worth, a dot for each seed](bilevel.png)"]
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,7 @@ def test_what_is_measured_is_not_measured_again(tmp_path, monkeypatch):
     assert [row["seed"] for row in second["rows"]] == [0, 1]
     assert second["rows"][0] == first["rows"][0]
     assert json.loads(output.read_text()) == second
+    assert (output.with_suffix(".md").read_text(), output.with_suffix(".png").exists()) == (bilevel.to_markdown(second), True)
     assert second["rows"][0]["worth"]["levels"] == pytest.approx(8.8172940979)
     assert second["rows"][0]["worth"]["oracle"] == pytest.approx(13.0467449534)
 
