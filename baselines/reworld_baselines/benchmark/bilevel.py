@@ -147,8 +147,8 @@ def to_markdown(outcome: dict[str, Any]) -> str:
         "# Bi-level agents",
         "",
         "An upper level chooses the configuration that a lower level then plays in. Means over seeds, ± their standard",
-        "deviation. Settings were chosen on seed 0, which is one of them. Upper levels over the same lower level share its networks",
-        "and the episodes that they are measured by: where they decide alike, their figures are equal.",
+        "deviation. Settings were chosen on seed 0, which is one of them. Upper levels over the same lower level share its",
+        "networks and the episodes that they are measured by: where they decide alike, their figures are equal.",
         f"`{outcome['command']}` at commit {outcome['commit'][:10]}{outcome['commit'][40:]}.",
     ]
     for section in (_cartpole_page, _block_world_page, _platform_page):
