@@ -92,6 +92,20 @@ def solve_at(problem: Configurable, configuration: Reals, search: Search, policy
     return solved_by(problem, configuration, model, solution.policy, solution.values)
 
 
+def hold_at(problem: Configurable, configuration: Reals, search: Search, policy: Any) -> Solved:
+    """Evaluate a policy under a configuration, where it stays whether or not another one is better.
+
+    Args:
+        problem: Which one.
+        configuration: Shape (n,).
+        search: Where the solve is counted.
+        policy: As in `Solved`.
+    """
+    model = problem.model(configuration)
+    search.count()
+    return solved_by(problem, configuration, model, policy, functions_of(model).evaluate(model, policy))
+
+
 def solved_by(problem: Configurable, configuration: Reals, model: Model, policy: Any, values: Reals) -> Solved:
     """Put together a configuration, a policy, and its values.
 

@@ -7,6 +7,7 @@ A cost is a sum over rows (state, action), each of which costs nothing where it 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from reworld.changing.setup import COSTS
 from reworld.errors import InvalidOption, nearest
 from reworld.finite import Reals, read_numbers
+from reworld_baselines.mctvmdp.mdp import set_field
 
 _ROUNDING = 1e-12  # By how much a probability may be below 0.
 _KEPT = 1e-6  # By how much a constraint may be missed: solvers of convex programs are no better.
@@ -47,18 +49,17 @@ class RowCost:
         if self.kind not in COSTS:
             raise InvalidOption(f"cost kind={self.kind!r} is unknown. {nearest(self.kind, COSTS)}")
         for name, number in {"scale": self.scale, "rate": self.rate}.items():
-            if not 0.0 <= number < math.inf:
-                raise InvalidOption(f"The cost's {name}={number!r}: give a finite number of at least 0.")
+            check_amount(name, number)
         if self.weights is not None:
             weights = read_numbers("weights", self.weights)
             if (weights < 0.0).any():
                 where = np.argwhere(weights < 0.0)[0].tolist()
                 raise InvalidOption(f"The cost's weights{where} is {weights[tuple(where)]}: give numbers of at least 0.")
-            object.__setattr__(self, "weights", weights)
+            set_field(self, "weights", weights)
         if self.metric is not None:
             if self.kind != "wasserstein":
                 raise InvalidOption(f"A metric goes with the cost 'wasserstein', not with {self.kind!r}: leave it out.")
-            object.__setattr__(self, "metric", _read_metric(self.metric))
+            set_field(self, "metric", _read_metric(self.metric))
 
     def check(self, kernel: Reals) -> None:
         """Refuse weights or a metric of another size than a kernel's.
@@ -137,10 +138,13 @@ class OwnCost:
         """
         import cvxpy
 
+        any_expression: Any = cvxpy.Expression  # Most of what it exports has no static type.
         rows = kernel.reshape(-1, kernel.shape[-1])
         change = cvxpy.Variable(rows.shape)
         change.value = np.zeros(rows.shape)
         costs = self.expression(change, rows)
+        if not isinstance(costs, any_expression):
+            raise InvalidOption(f"The cost is of class {type(costs).__name__}: make it from the change by functions of CVXPY.")
         if costs.shape != rows.shape[:1]:
             raise InvalidOption(f"The cost has shape {costs.shape}: give one for each of the {len(rows)} rows.")
         if not costs.is_convex():
@@ -185,6 +189,20 @@ class OwnCost:
         costs = self.expression(cvxpy.Constant(change.reshape(shape)), kernel.reshape(shape)).value
         rows: Reals = np.asarray(costs, np.float64).reshape(kernel.shape[:-1])
         return rows
+
+
+def check_amount(name: str, amount: Any) -> None:
+    """Refuse what is no amount.
+
+    Args:
+        name: What it is called.
+        amount: What was given.
+
+    Raises:
+        InvalidOption: If it is no number, below 0, or not finite.
+    """
+    if not (isinstance(amount, Real) and 0.0 <= float(amount) < math.inf):
+        raise InvalidOption(f"{name}={amount!r}: give a finite number of at least 0.")
 
 
 def _read_metric(metric: Any) -> Reals:

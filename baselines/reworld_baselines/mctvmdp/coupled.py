@@ -39,12 +39,18 @@ def cost_of_stages(problem: "FiniteHorizonTVCMDP") -> OwnCost:
         if problem.persistent:
             held += [rows[stage] + sum(change[each] for each in stages[: t + 1]) >= 0.0 for t, stage in enumerate(stages)]
         if problem.budget is not None and problem.budget_class == "per_stage":
-            held.append(cp.hstack([cp.sum(each) for each in of_stages(change, rows)]) <= problem.budget)
+            held.append(_within(cp.hstack([cp.sum(each) for each in of_stages(change, rows)]), problem.budget))
         elif problem.budget is not None and problem.budget_class == "per_row":
-            held.append(cp.hstack(of_stages(change, rows)) <= problem.budgets().reshape(-1))
+            held.append(_within(cp.hstack(of_stages(change, rows)), problem.budgets().reshape(-1)))
         return held
 
     return OwnCost(lambda change, rows: cp.hstack(of_stages(change, rows)), constraints)
+
+
+def _within(spent: Any, budgets: Any) -> Any:
+    """A constraint, scaled so that budgets that are more than can be spent do not trouble a solver."""
+    size = np.maximum(budgets, 1.0)
+    return cp.multiply(1.0 / size, spent) <= budgets / size
 
 
 def _expression(cost: RowCost | OwnCost, change: Any, rows: Reals) -> Any:

@@ -22,7 +22,7 @@ from reworld.errors import InvalidOption
 from reworld.finite import Flags, Reals
 from reworld.vector import WorldVectorEnv
 from reworld_baselines.evaluation import make_batch
-from reworld_baselines.mctvmdp.mdp import MDP
+from reworld_baselines.mctvmdp.mdp import MDP, check_single
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.tabular import evaluate, policy_iteration
 
@@ -339,10 +339,19 @@ def certainty_equivalent(problem: EstimatedMDP, search: Search, *, fresh: Estima
 
     Returns:
         What the estimate promises is `Result.predicted`, which is too much on average; the bounds are in the certificate.
+
+    Raises:
+        InvalidOption: If the estimate or what is fresh is a stack, or they are not of as many states and actions.
     """
+    check_single(problem.mdp)
+    judge = fresh.mdp if isinstance(fresh, EstimatedMDP) else fresh
+    if not isinstance(judge, MDP) or tuple(judge.kernel.shape) != tuple(problem.mdp.kernel.shape):
+        raise InvalidOption(
+            f"fresh={fresh!r:.100}: give another estimate, or the true process, of {problem.mdp.states} states and "
+            f"{problem.mdp.actions} actions."
+        )
     solution = policy_iteration(problem.mdp)
     search.count()
-    judge = fresh.mdp if isinstance(fresh, EstimatedMDP) else fresh
     value = float(judge.start @ evaluate(judge, solution.policy))
     search.record(value)
     search.close()

@@ -17,9 +17,10 @@ from reworld.finite import Integers, Reals, read_laws, read_numbers
 from reworld_baselines.mctvmdp.configurable import gap_at, result_of, slopes_at, solve_at
 from reworld_baselines.mctvmdp.convex import convex_step, row_steps
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
+from reworld_baselines.mctvmdp.mdp import set_field
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.staged import StagedMDP, occupancy
-from reworld_baselines.mctvmdp.tvcmdp import changed, check_cost, largest_share, read_budget, set_field
+from reworld_baselines.mctvmdp.tvcmdp import changed, check_cost, largest_share, read_budget
 
 BUDGETS = ("per_stage", "one_off", "per_row")
 
@@ -152,16 +153,16 @@ class FiniteHorizonTVCMDP:
         slopes = slopes.reshape(low.shape)
         if not self.persistent and self.budget_class != "one_off":
             return np.concatenate([self.best_of_stage(t, slopes[t], low[t], high[t]).reshape(-1) for t in range(self.horizon)])
-        cost, weights = self.cost, None
+        cost, weights, coupled = self.cost, None, False
         if self.persistent or isinstance(cost, OwnCost):
-            cost = self._cost_of_stages
+            cost, coupled = self._cost_of_stages, True
         elif cost.weights is not None:
             weights = np.tile(cost.weights.reshape(-1), self.horizon)
         budget = self.budget if self.budget_class == "one_off" else None
         slopes, rows, low, high = (each.reshape(-1, low.shape[-1]) for each in (slopes, self.kernels, low, high))
         change = convex_step(slopes, rows, cost, budget, low, high, self.penalty, weights).change.reshape(-1)
-        # Of a constraint that is not the step's own budget a solver keeps no more than its tolerance.
-        return largest_share(lambda share: self._affordable(share * change)) * change
+        # A solver keeps budgets but for its tolerance.
+        return largest_share(lambda share: self._affordable(share * change)) * change if coupled else change
 
     def best_of_stage(self, t: int, slopes: Reals, low: Reals, high: Reals) -> Reals:
         """Take the convex step of one stage, whose rows have a budget of their own or together.
@@ -192,10 +193,11 @@ class FiniteHorizonTVCMDP:
         return self.best(point - 0.5)
 
     def _affordable(self, change: Reals) -> bool:
-        prices = self.row_prices(change)
-        if self.budget is None or self.budget_class == "one_off":
+        if self.budget is None:
             return True
-        return bool(((prices if self.budget_class == "per_row" else prices.sum(axis=(1, 2))) <= self.budget).all())
+        prices = self.row_prices(change)
+        spent = {"per_row": prices, "per_stage": prices.sum(axis=(1, 2)), "one_off": prices.sum()}[self.budget_class]
+        return bool((spent <= self.budget).all())
 
     @functools.cached_property
     def _cost_of_stages(self) -> OwnCost:

@@ -148,8 +148,8 @@ class MDP:
         """Take another kernel, unchecked: for solvers, who know that its rows are laws."""
         other = object.__new__(type(self))
         for field in dataclasses.fields(self):
-            object.__setattr__(other, field.name, getattr(self, field.name))
-        object.__setattr__(other, "kernel", kernel)
+            set_field(other, field.name, getattr(self, field.name))
+        set_field(other, "kernel", kernel)
         return other
 
     def to(self, device: str) -> Self:
@@ -168,8 +168,8 @@ class MDP:
             if isinstance(self.kernel, SparseKernel)
             else copy(self.kernel)
         )
-        object.__setattr__(other, "rewards", copy(self.rewards))
-        object.__setattr__(other, "start", copy(self.start))
+        set_field(other, "rewards", copy(self.rewards))
+        set_field(other, "start", copy(self.start))
         return other
 
     def _read_numpy(self) -> None:
@@ -186,7 +186,7 @@ class MDP:
         start = np.full(states, 1.0 / states) if self.start is None else read_numbers("start", self.start)
         start = read_laws("start", start) if start.ndim else start
         for name, value in {"kernel": kernel, "rewards": read_numbers("rewards", self.rewards), "start": start}.items():
-            object.__setattr__(self, name, value)
+            set_field(self, name, value)
 
     def _check_tensors(self, weights: Array) -> None:
         """Refuse what is no law, or not of PyTorch."""
@@ -194,7 +194,7 @@ class MDP:
         if self.start is None:
             states = self.kernel.shape[-1]
             start = xp.full((states,), 1.0 / states, dtype=weights.dtype, device=device(weights))
-            object.__setattr__(self, "start", start)
+            set_field(self, "start", start)
         for name, array in {"kernel": weights, "rewards": self.rewards, "start": self.start}.items():
             if not is_torch_array(array) or array.dtype != xp.float64 or device(array) != device(weights):
                 raise InvalidOption(f"{name} is no tensor of float64 on {device(weights)}, where the kernel is: make it one.")
@@ -236,6 +236,26 @@ class MDP:
             ) from error
         if size == 0:
             raise InvalidOption("The stack is empty: give at least one process.")
+
+
+def check_single(mdp: Any) -> None:
+    """Refuse whatever is not a single dense decision process in NumPy.
+
+    Args:
+        mdp: What was given.
+
+    Raises:
+        InvalidOption: If it is none.
+    """
+    if not isinstance(mdp, MDP):
+        raise InvalidOption(f"mdp is of class {type(mdp).__name__}: give an MDP.")
+    if not isinstance(mdp.kernel, np.ndarray) or (mdp.kernel.ndim, mdp.expected_rewards.ndim, mdp.start.ndim) != (3, 2, 1):
+        raise InvalidOption("mdp is a stack, sparse, or of tensors: give a single MDP whose kernel is a NumPy array.")
+
+
+def set_field(instance: Any, name: str, value: Any) -> None:
+    """Set a field of a frozen instance while it is made."""
+    object.__setattr__(instance, name, value)
 
 
 def _at(array: Array, successors: Array) -> Array:

@@ -28,7 +28,7 @@ from reworld.changing.levels.model import Level, Levels, check_chain, flat_level
 from reworld.errors import InvalidOption
 from reworld.finite import FiniteMDP, Flags, Integers, Reals, exact_model, read_numbers
 from reworld_baselines.mctvmdp.configurable import SolverFailed
-from reworld_baselines.mctvmdp.mdp import MDP, SparseKernel
+from reworld_baselines.mctvmdp.mdp import MDP, SparseKernel, set_field
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.tabular import action_values, evaluate, policy_iteration, policy_iteration_along, value_iteration
 
@@ -76,12 +76,12 @@ class MultiLevelMDP:
     def __post_init__(self, values: Any) -> None:
         if (self.worlds is None) == (values is None):
             raise InvalidOption("Give either worlds, or the values that they have: one of the two, and not both.")
-        _set(self, "worlds", _of_values(values) if self.worlds is None else _read_worlds(self.worlds))
-        _set(self, "levels", tuple(self.levels))
+        set_field(self, "worlds", _of_values(values) if self.worlds is None else _read_worlds(self.worlds))
+        set_field(self, "levels", tuple(self.levels))
         check_chain(self.kernels, self.levels)
         if self.names and len(self.names) != self.kernels:
             raise InvalidOption(f"{len(self.names)} kernels of level 0 are named, and there are {self.kernels}.")
-        _set(self, "names", tuple(self.names) or tuple(map(str, range(self.kernels))))
+        set_field(self, "names", tuple(self.names) or tuple(map(str, range(self.kernels))))
         for k, level in enumerate(self.levels, 1):
             if level.steps is not None:
                 raise InvalidOption(
@@ -708,7 +708,7 @@ def _read_worlds(worlds: MDP) -> MDP:
     else:
         kernel = np.broadcast_to(kernel, (*lead, *kernel.shape[-3:]))
     stack = worlds.with_kernel(kernel)
-    _set(stack, "start", np.broadcast_to(start, (*lead, worlds.states)))
+    set_field(stack, "start", np.broadcast_to(start, (*lead, worlds.states)))
     return stack
 
 
@@ -784,8 +784,8 @@ def _configuring_first(problem: MultiLevelMDP) -> MultiLevelMDP:
     worlds, kernel = problem.worlds, problem.worlds.kernel
     sparse = isinstance(kernel, SparseKernel)
     stack = worlds.with_kernel(SparseKernel(kernel.successors, twice(kernel.weights)) if sparse else twice(kernel))
-    _set(stack, "rewards", twice(_full_rewards(worlds)))
-    _set(stack, "start", twice(worlds.start))
+    set_field(stack, "rewards", twice(_full_rewards(worlds)))
+    set_field(stack, "start", twice(worlds.start))
     doubled = []
     for level in problem.levels:
         n, actions = level.costs.shape
@@ -815,8 +815,3 @@ def _flat_entries(problem: MultiLevelMDP) -> int:
     decisions: int = sum(int(kernel.nnz) for choices in problem.choices for kernel in choices.kernels) * worlds.states
     copies = 1 if problem.order == "configure_first" else 2 ** len(problem.levels)
     return copies * in_force * in_worlds + decisions
-
-
-def _set(instance: Any, name: str, value: Any) -> None:
-    """Set a field of a frozen instance while it is made."""
-    object.__setattr__(instance, name, value)

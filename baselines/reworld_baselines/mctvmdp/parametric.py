@@ -15,7 +15,8 @@ import numpy as np
 from reworld.environment import find_world
 from reworld.errors import InvalidOption
 from reworld.finite import Reals, exact_model, read_laws, read_numbers
-from reworld_baselines.mctvmdp.mdp import MDP
+from reworld_baselines.mctvmdp.costs import check_amount
+from reworld_baselines.mctvmdp.mdp import MDP, check_single, set_field
 
 _RATIOS = (0.6180339887498949, 0.4142135623730950)  # Their multiples do not repeat: places that are nowhere special.
 
@@ -51,19 +52,17 @@ class ParametricMDP:
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
-        if not isinstance(self.mdp.kernel, np.ndarray) or self.mdp.kernel.ndim != 3:
-            raise InvalidOption("mdp is a stack, sparse, or of tensors: give a single MDP whose kernel is a NumPy array.")
-        if not 0.0 <= self.penalty < math.inf:
-            raise InvalidOption(f"penalty={self.penalty!r}: give a finite number of at least 0.")
+        check_single(self.mdp)
+        check_amount("penalty", self.penalty)
         nominal = read_numbers("nominal", self.nominal)
         if nominal.ndim != 1 or not nominal.size:
             raise InvalidOption(f"nominal has shape {nominal.shape}: give the numbers in one array, of shape (n,).")
-        object.__setattr__(self, "nominal", nominal)
+        set_field(self, "nominal", nominal)
         for name in ("low", "high"):
             bound = read_numbers(name, getattr(self, name))
             if bound.shape not in ((), (1,), nominal.shape):
                 raise InvalidOption(f"{name} has shape {bound.shape}: give {nominal.size} numbers, or one for all.")
-            object.__setattr__(self, name, np.broadcast_to(bound, nominal.shape))
+            set_field(self, name, np.broadcast_to(bound, nominal.shape))
         for i, (low, value, high) in enumerate(zip(self.low, nominal, self.high, strict=True)):
             if not low <= value <= high:
                 raise InvalidOption(f"nominal[{i}] is {value:g}, and its bounds are {low:g} and {high:g}: it must be within.")

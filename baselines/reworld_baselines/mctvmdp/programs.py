@@ -220,7 +220,10 @@ def flow_program(mdp: MDP, cost: RowCost, budget: float | None, low: Reals, high
     ]
     weights = row_weights(cost, None, rows)
     spent = weights @ of_rows
-    within = spent <= (0.0 if budget is None else budget / steps)
+    # A budget that is more than can be spent is not to trouble the solver.
+    share = 0.0 if budget is None else budget / steps
+    size = max(share, 1.0)
+    within = spent / size <= share / size
     if mdp.depends_on_successor:
         worth = cp.sum(cp.multiply(flow, mdp.rewards.reshape(rows, states)))
     else:
@@ -246,7 +249,7 @@ def flow_program(mdp: MDP, cost: RowCost, budget: float | None, low: Reals, high
         mdp.kernel + moved,
         float(worth.value * steps),
         float((taken * cost.of_rows(moved, mdp.kernel)).sum() * steps),
-        0.0 if budget is None else math.inf if stays else float(within.dual_value),
+        0.0 if budget is None else math.inf if stays else float(within.dual_value) / size,
     )
 
 

@@ -4,10 +4,12 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
+from numbers import Integral
 from typing import Any
 
 from reworld.changing.levels import Levels
 from reworld.errors import InvalidOption, nearest
+from reworld_baselines.mctvmdp.costs import check_amount
 from reworld_baselines.mctvmdp.estimation import EstimatedMDP
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP
 from reworld_baselines.mctvmdp.multi_level import MultiLevelMDP
@@ -70,7 +72,7 @@ def solve(problem: Any, method: str | None = None, *, seed: int = 0, quiet: bool
         What was found. It prints as a summary, and `Result.plot` draws it.
 
     Raises:
-        InvalidOption: If the problem, the method or an option is unknown.
+        InvalidOption: If the problem, the method or an option is unknown, or an option is none.
         SolverFailed: If the method cannot solve this problem.
     """
     modules = _modules(problem)
@@ -79,12 +81,7 @@ def solve(problem: Any, method: str | None = None, *, seed: int = 0, quiet: bool
         raise InvalidOption(f"There is no method {name!r} for a {type(problem).__name__}. {nearest(name, modules)}")
     function: Method = getattr(import_module(f"reworld_baselines.mctvmdp.{modules[name]}"), name)
     known = inspect.signature(function).parameters
-    for option in options:
-        if option not in known or option in ("problem", "search", "seed"):
-            takes = [each for each in known if each not in ("problem", "search", "seed")]
-            raise InvalidOption(
-                f"The method {name!r} has no option {option!r}. {nearest(option, takes) if takes else 'It has none.'}"
-            )
+    _check_options(name, {each: known[each].default for each in known if each not in ("problem", "search", "seed")}, options)
     search = Search(name, quiet=quiet)
     try:
         return function(problem, search, **({"seed": seed} if "seed" in known else {}), **options)
@@ -122,4 +119,21 @@ def _modules(problem: Any) -> dict[str, str]:
         if key in _MODULES:
             return _MODULES[key]
     classes = [key.__name__ for key in _MODULES if isinstance(key, type)]
-    raise InvalidOption(f"A {type(problem).__name__} is no problem: give a TVCMDP, or one of {', '.join(classes)}.")
+    raise InvalidOption(f"No problem is of class {type(problem).__name__}: give a TVCMDP, or one of {', '.join(classes)}.")
+
+
+def _check_options(method: str, takes: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse options that a method does not have, or that are no number where it has one; and ask for those that it needs."""
+    for option, value in options.items():
+        if option not in takes:
+            raise InvalidOption(
+                f"The method {method!r} has no option {option!r}. {nearest(option, list(takes)) if takes else 'It has none.'}"
+            )
+        usual = takes[option]
+        if type(usual) is int and not (isinstance(value, Integral) and int(value) >= 0):
+            raise InvalidOption(f"{option}={value!r}: give an integer of at least 0, such as {usual}.")
+        if type(usual) is float:
+            check_amount(option, value)
+    for option, usual in takes.items():
+        if usual is inspect.Parameter.empty and option not in options:
+            raise InvalidOption(f"The method {method!r} needs the option {option!r}: see its function.")

@@ -15,8 +15,8 @@ import numpy as np
 from reworld.errors import InvalidOption
 from reworld.finite import Reals, read_numbers
 from reworld_baselines.mctvmdp.convex import convex_step, row_steps
-from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
-from reworld_baselines.mctvmdp.mdp import MDP
+from reworld_baselines.mctvmdp.costs import OwnCost, RowCost, check_amount
+from reworld_baselines.mctvmdp.mdp import MDP, check_single, set_field
 
 BUDGETS = ("one_off", "per_use", "per_row")
 
@@ -61,13 +61,8 @@ class TVCMDP:
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
+        check_single(self.mdp)
         kernel = self.mdp.kernel
-        if not isinstance(kernel, np.ndarray) or (kernel.ndim, self.mdp.expected_rewards.ndim, self.mdp.start.ndim) != (
-            3,
-            2,
-            1,
-        ):
-            raise InvalidOption("mdp is a stack, sparse, or of tensors: give a single MDP whose kernel is a NumPy array.")
         if self.budget_class not in BUDGETS:
             raise InvalidOption(f"budget_class={self.budget_class!r}: give one of {', '.join(BUDGETS)}.")
         check_cost(self.cost, self.penalty)
@@ -241,13 +236,7 @@ def check_cost(cost: Any, penalty: Any) -> None:
     """
     if not isinstance(cost, RowCost | OwnCost):
         raise InvalidOption(f"cost={cost!r}: give a RowCost, as in RowCost('l1'), or an OwnCost.")
-    if not 0.0 <= penalty < math.inf:
-        raise InvalidOption(f"penalty={penalty!r}: give a finite number of at least 0.")
-
-
-def set_field(instance: Any, name: str, value: Any) -> None:
-    """Set a field of a frozen instance while it is made."""
-    object.__setattr__(instance, name, value)
+    check_amount("penalty", penalty)
 
 
 def _read_bound(name: str, bound: Any, shape: tuple[int, ...]) -> Reals:

@@ -39,6 +39,7 @@ def search():
         ("budget_class", "per_day", "give one of one_off, per_use, per_row"),
         ("penalty", -0.1, "penalty=-0.1"),
         ("penalty", float("nan"), "penalty=nan"),
+        ("penalty", "dear", "penalty='dear': give a finite number of at least 0"),
         ("changeable", np.ones(4), "give bools of shape"),
         ("changeable", np.ones(4, bool), "give bools of shape"),
         ("low", np.zeros(3), r"low has shape \(3,\)"),
@@ -75,6 +76,11 @@ def test_a_stack_is_refused():
     for stack in (MDP(np.stack([kernel] * 2), np.zeros((4, 2)), 0.9), MDP(kernel, np.zeros((5, 4, 2)), 0.9)):
         with pytest.raises(InvalidOption, match="give a single MDP"):
             TVCMDP(stack, RowCost(), 1.0)
+
+
+def test_a_kernel_alone_is_no_process():
+    with pytest.raises(InvalidOption, match="mdp is of class ndarray: give an MDP"):
+        TVCMDP(random_mdp(0).kernel, RowCost(), 1.0)
 
 
 def test_a_cost_is_more_than_a_name():

@@ -106,6 +106,7 @@ class TestWhatIsRefused:
             ({"kind": "linear"}, "'linear' is unknown"),
             ({"scale": -1.0}, "scale=-1.0"),
             ({"rate": math.inf}, "rate=inf"),
+            ({"rate": "steep"}, "rate='steep': give a finite number"),
             ({"weights": [[1.0], [-2.0]]}, r"weights\[1, 0\] is -2"),
             ({"weights": "heavy"}, "weights is no array"),
             ({"metric": np.zeros((2, 2))}, "goes with the cost 'wasserstein'"),
@@ -144,6 +145,7 @@ class TestOwnCost:
         ("own", "says"),
         [
             (OwnCost(lambda change, kernel: cp.sum(cp.abs(change))), r"has shape \(\)"),
+            (OwnCost(lambda change, kernel: kernel.sum(axis=1)), "is of class ndarray: make it from the change"),
             (OwnCost(lambda change, kernel: cp.sum(cp.sqrt(change + 1.0), axis=1)), "is not convex"),
             (OwnCost(lambda change, kernel: cp.sum(cp.square(change), axis=1) + 1.0), "row 0 is 1.0 where nothing changes"),
             (

@@ -273,6 +273,12 @@ class TestCertaintyEquivalent:
         assert abs(judged.mean()) <= 4.0 * judged.std() / 10.0
         assert hoped.mean() > 10.0 * hoped.std() / 10.0
 
+    @pytest.mark.parametrize("fresh", [None, MDP([[[1.0]]], [[1.0]], 0.5)])
+    def test_what_is_fresh_is_of_the_same_size(self, fresh: Any) -> None:
+        problem = estimate(count(SOME, 3, 2), 0.5)
+        with pytest.raises(InvalidOption, match="the true process, of 3 states and 2 actions"):
+            certainty_equivalent(problem, Search("", quiet=True), fresh=fresh)
+
     def test_reports_its_bounds(self) -> None:
         problem = estimate(count(SOME, 3, 2), 0.5)
         result = certainty_equivalent(problem, Search("", quiet=True), fresh=problem, delta=0.1)

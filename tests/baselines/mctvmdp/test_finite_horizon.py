@@ -203,6 +203,15 @@ def test_constraints_that_tie_rows_are_refused_where_rows_break_them():
         stages(random_problem(4, 2, cost=own, budget_class="per_row"), search())
 
 
+@pytest.mark.parametrize("budget_class", ["per_stage", "one_off", "per_row"])
+@pytest.mark.parametrize("budget", [0.0, 1e9])
+def test_persistent_changes_keep_no_budget_and_use_any(budget_class, budget):
+    problem = random_problem(3, 2, persistent=True, budget=budget, budget_class=budget_class)
+    found = linearised(problem, search())
+    assert found.configuration.any() == (budget > 0.0)
+    assert found.cost <= budget
+
+
 def test_weights_of_rows_count_at_every_stage():
     weights = np.ones((3, 2))
     weights[0] = 100.0

@@ -144,6 +144,20 @@ def test_constraints_that_tie_rows_are_refused_where_rows_break_them():
         dual(TVCMDP(random_mdp(3), own, 1.0, "per_use"), search())
 
 
+def test_a_program_does_no_harm():
+    mdp = MDP(np.full((4, 2, 4), 0.25), np.random.default_rng(0).normal(size=(4, 2, 4)), 0.99)
+    found = flow(TVCMDP(mdp, RowCost(scale=100.0), 1e-3, "per_use", penalty=10.0), search())
+    assert found.value - 10.0 * found.cost >= found.nominal_value
+
+
+def test_a_program_takes_budgets_of_more_than_can_be_spent():
+    kernel = random_mdp(5, states=6, actions=2).kernel.copy()
+    kernel[5], rewards = np.eye(6)[5], np.zeros((6, 2))
+    for rate in (1.0, 3.0):
+        problem = TVCMDP(MDP(kernel, rewards, 0.99), RowCost(rate=rate), 1e9, "per_use")
+        assert flow(problem, search()).value == pytest.approx(0.0, abs=1e-9)
+
+
 def test_a_budget_that_no_price_meets_is_an_error():
     with pytest.raises(SolverFailed, match="give a larger budget, or 0"):
         dual(TVCMDP(random_mdp(1), RowCost("quadratic"), 1e-60, "per_use"), search())

@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from reworld.errors import InvalidOption
 from reworld_baselines.__main__ import main
-from reworld_baselines.mctvmdp import Search, figures, instances, methods_of, solve, solve_for_budgets
+from reworld_baselines.mctvmdp import MDP, Search, figures, instances, methods_of, solve, solve_for_budgets
+from reworld_baselines.mctvmdp.estimation import EstimatedMDP
 
 DOORS, RIVER, LEVELS = "two_doors:B=2", "stepping_stones5:B=2", "bilevel_6state"
 
@@ -27,8 +29,29 @@ class TestSolve:
         with pytest.raises(InvalidOption, match="Did you mean 'starts'"):
             solve(instances.load(DOORS).problem, "multistart", start=3)
 
+    @pytest.mark.parametrize(
+        ("method", "options", "says"),
+        [
+            ("multistart", {"starts": -1}, "starts=-1: give an integer of at least 0, such as 32"),
+            ("trust_region", {"steps": 1.5}, "steps=1.5: give an integer"),
+            ("trust_region", {"tolerance": -1.0}, "tolerance=-1.0: give a finite number"),
+            ("value_gradient", {"rate": "fast"}, "rate='fast': give a finite number"),
+            ("cross_entropy", {"elite": 0}, "elite=0 of population=40"),
+            ("cross_entropy", {"population": 4}, "elite=8 of population=4"),
+        ],
+    )
+    def test_refuses_options_that_are_none(self, method: str, options: dict[str, Any], says: str) -> None:
+        with pytest.raises(InvalidOption, match=says):
+            solve(instances.load(DOORS).problem, method, quiet=True, **options)
+
+    def test_asks_for_an_option_that_is_needed(self) -> None:
+        mdp = MDP([[[1.0]]], [[1.0]], 0.9)
+        estimated = EstimatedMDP(mdp, np.ones((1, 1), np.int64), np.zeros((1, 1), np.bool_), (0.0, 1.0))
+        with pytest.raises(InvalidOption, match="'certainty_equivalent' needs the option 'fresh'"):
+            solve(estimated)
+
     def test_refuses_what_is_no_problem(self) -> None:
-        with pytest.raises(InvalidOption, match="A str is no problem: give a TVCMDP"):
+        with pytest.raises(InvalidOption, match="No problem is of class str: give a TVCMDP"):
             solve(DOORS)
 
     @pytest.mark.parametrize("method", ["multistart", "cross_entropy"])

@@ -7,6 +7,7 @@ choose; where the inner solve is a training run, it takes as many of those.
 
 import numpy as np
 
+from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.configurable import Configurable, result_of, solve_at
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 
@@ -33,7 +34,12 @@ def cross_entropy(
         elite: How many of them the next law is fitted to, at least 1.
         iterations: How often.
         spread: Standard deviation of the first law in every direction of the unit cube, around its centre.
+
+    Raises:
+        InvalidOption: If the elite is nobody, or more than all.
     """
+    if not 1 <= elite <= population:
+        raise InvalidOption(f"elite={elite} of population={population}: give an elite of at least 1, and no more than all.")
     rng = np.random.default_rng(seed)
     mean, deviation = np.full(problem.dimension, 0.5), np.full(problem.dimension, spread)
     best = solve_at(problem, problem.nominal, search)

@@ -16,8 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from reworld.finite import Integers, Reals
-from reworld_baselines.mctvmdp.configurable import Configurable, Solved, functions_of, result_of, slopes_at, solve_at, solved_by
+from reworld_baselines.mctvmdp.configurable import Configurable, Solved, functions_of, hold_at, result_of, slopes_at, solve_at
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 
 _LEAST_MOVE = 1e-9  # A configuration whose numbers all differ by less is the same.
@@ -46,24 +45,17 @@ def worst_case(problem: Configurable, search: Search, *, size: int = 20, steps: 
     while True:
         worths = [functions_of(each.model).action_values(each.model, each.values) for each in members]
         policy = np.min(worths, axis=0).argmax(axis=-1)
-        known = [_hold(problem, each.configuration, policy, search) for each in members]
+        known = [hold_at(problem, each.configuration, search, policy) for each in members]
         worst = min((_descend(problem, each, left, search, steps) for each in known), key=left)
         worsts.append(worst)
         search.record(worst.value, worst.cost)
-        if left(worst) >= min(map(left, known)) - tolerance or len(members) == size:
+        if left(worst) >= min(map(left, known)) - tolerance or len(members) >= size:
             break
         members.append(solve_at(problem, worst.configuration, search))
     safest = max(worsts, key=left)
-    nominal = _hold(problem, problem.nominal, safest.policy, search)
+    nominal = hold_at(problem, problem.nominal, search, safest.policy)
     notes = [f"Under the nominal configuration the policy is worth {nominal.value:.10g}."]
     return result_of(problem, "worst_case", safest, Certificate("none", notes=notes), search)
-
-
-def _hold(problem: Configurable, configuration: Reals, policy: Integers, search: Search) -> Solved:
-    """Evaluate a policy under a configuration."""
-    model = problem.model(configuration)
-    search.count()
-    return solved_by(problem, configuration, model, policy, functions_of(model).evaluate(model, policy))
 
 
 def _descend(problem: Configurable, solved: Solved, left: Callable[[Solved], float], search: Search, steps: int) -> Solved:
@@ -74,7 +66,7 @@ def _descend(problem: Configurable, solved: Solved, left: Callable[[Solved], flo
         moved = float(np.abs(configuration - solved.configuration).max())
         if moved < _LEAST_MOVE:
             break
-        found = _hold(problem, configuration, solved.policy, search)
+        found = hold_at(problem, configuration, search, solved.policy)
         if left(found) < left(solved):
             solved, radius = found, 2.0 * radius
         else:
