@@ -189,8 +189,9 @@ def _result(problem: TVCMDP, method: str, law: Reals, change: Reals, search: Sea
     objective = value - problem.penalty * spent
     nominal = solve_at(problem, problem.nominal, search)
     search.record(nominal.value)
-    if objective < nominal.value and change.any():  # What a solver's tolerance can cost.
-        return _result(problem, method, _law_of(problem, nominal.policy), np.zeros(change.shape), search, bound)
+    idle = _law_of(problem, nominal.policy)
+    if objective < nominal.value and (change.any() or (law != idle).any()):  # What a solver's tolerance can cost.
+        return _result(problem, method, idle, np.zeros(change.shape), search, bound)
     search.record(objective, spent)
     search.close()
     certain = (law == 1.0).any(axis=-1).all()

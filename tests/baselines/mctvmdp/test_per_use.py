@@ -148,6 +148,9 @@ def test_a_program_does_no_harm():
     mdp = MDP(np.full((4, 2, 4), 0.25), np.random.default_rng(0).normal(size=(4, 2, 4)), 0.99)
     found = flow(TVCMDP(mdp, RowCost(scale=100.0), 1e-3, "per_use", penalty=10.0), search())
     assert found.value - 10.0 * found.cost >= found.nominal_value
+    mdp = MDP(np.ones((1, 3, 1)), [[0.0, 1e-6, 2e-6]], 0.9)
+    found = flow(TVCMDP(mdp, RowCost("kl", scale=0.01), 1e-12, "per_use", penalty=0.1), search())
+    assert found.value >= found.nominal_value * (1.0 - 1e-12)
 
 
 def test_a_program_takes_budgets_of_more_than_can_be_spent():
