@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import reworld
-from reworld.changing.levels import find_levels
+from reworld.changing.levels import Level, find_levels
+from reworld.finite import Reals
 from reworld_baselines.evaluation import mean_interval
 from reworld_baselines.mctvmdp.deep import BilevelAgent, BilevelSettings, LevelsReport, RangesReport, upper
 from reworld_baselines.mctvmdp.instances import load, settings_of
@@ -111,9 +113,7 @@ def _cartpole(case: dict[str, Any], agents: Path) -> dict[str, Any]:
 
 
 def _block_world(case: dict[str, Any], agents: Path) -> dict[str, Any]:
-    problem = load("blockworld10").problem
-    level, worlds = problem.levels[0], problem.worlds
-    values = np.einsum("...s,...s->...", worlds.start, policy_iteration_along(worlds).values)
+    level, values = _ice()
     settings = BilevelSettings().dqn
     shares = np.linspace(0.0, 1.0, len(values), dtype=np.float32)[:, None]
     games = upper.UpperGames(level, shares, lambda which: values[which], settings.n_envs, case["seed"], decisions=100)
@@ -123,6 +123,14 @@ def _block_world(case: dict[str, Any], agents: Path) -> dict[str, Any]:
     policies = {"agent": policy, **upper.policies_for(level, values, levels, none, random, myopic)}
     worth = {name: upper.execute(level, each, values, exact).value for name, each in policies.items()}
     return {"decisions": BLOCK_WORLD_DECISIONS, "worth": {**worth, "oracle": values.max() / (1.0 - level.discount)}}
+
+
+@cache
+def _ice() -> tuple[Level, Reals]:
+    """The level above Block-world on ice, and what each of its worlds is worth."""
+    problem = load("blockworld10").problem
+    values: Reals = np.einsum("...s,...s->...", problem.worlds.start, policy_iteration_along(problem.worlds).values)
+    return problem.levels[0], values
 
 
 def _platform(case: dict[str, Any], agents: Path) -> dict[str, Any]:

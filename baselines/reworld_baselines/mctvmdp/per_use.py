@@ -85,6 +85,8 @@ def flow(problem: TVCMDP, search: Search) -> Result:
     found = flow_program(mdp, cost, problem.budget, low, high, problem.penalty)
     search.count()
     change, most = found.kernel - mdp.kernel, math.inf if problem.budget is None else problem.budget
+    if most == 0.0:
+        change[problem.row_prices(change) > 0.0] = 0.0  # Of rows that are free nothing is taken back.
     change *= largest_share(lambda share: _spent(problem, found.policy, share * change) <= most)
     price = problem.penalty + (found.multiplier if problem.budget else 0.0)
     policy, nothing = found.policy.argmax(axis=-1), np.zeros(mdp.kernel.shape)

@@ -106,11 +106,13 @@ def test_without_budget_nothing_changes(kind, penalty):
     assert by_program.certificate.upper_bound == pytest.approx(found.value, rel=1e-12)
 
 
-def test_what_is_free_may_change_without_budget():
+@pytest.mark.parametrize("method", [dual, flow])
+def test_what_is_free_may_change_without_budget(method):
     weights = np.ones((4, 3))
     weights[2] = 0.0
-    found = dual(TVCMDP(random_mdp(1), RowCost(weights=weights), 0.0, "per_use"), search())
+    found = method(TVCMDP(random_mdp(1), RowCost(weights=weights), 0.0, "per_use"), search())
     assert found.gain > 0.0
+    assert found.certificate.gap <= 1e-6
     assert found.cost == 0.0
     assert not found.configuration.reshape(4, 3, 4)[[0, 1, 3]].any()
 
