@@ -129,7 +129,7 @@ def read_numbers(name: str, values: Any) -> Reals:
         raise InvalidOption(f"{name} is no array of numbers. ({error})") from error
     if not np.isfinite(numbers).all():
         where = np.argwhere(~np.isfinite(numbers))[0].tolist()
-        raise InvalidOption(f"{name}{where} is {numbers[tuple(where)]}: give finite numbers.")
+        raise InvalidOption(f"{name}{where or ''} is {numbers[tuple(where)]}: give finite numbers.")
     return numbers
 
 

@@ -20,7 +20,7 @@ from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.mdp import set_field
 from reworld_baselines.mctvmdp.results import Certificate, Result, Search
 from reworld_baselines.mctvmdp.staged import StagedMDP, occupancy
-from reworld_baselines.mctvmdp.tvcmdp import changed, check_cost, largest_share, read_budget
+from reworld_baselines.mctvmdp.tvcmdp import changed, check_terms, largest_share, read_budget
 
 BUDGETS = ("per_stage", "one_off", "per_row")
 
@@ -74,19 +74,12 @@ class FiniteHorizonTVCMDP:
         rewards = read_numbers("rewards", self.rewards)
         if rewards.shape not in (rows, rows[1:]):
             raise InvalidOption(f"rewards has shape {rewards.shape}: give one of {rows[1:]} or {rows}.")
-        if not 0.0 <= self.discount <= 1.0:
+        if not (isinstance(self.discount, float | int) and 0.0 <= self.discount <= 1.0):
             raise InvalidOption(f"discount={self.discount!r}: give a number in [0, 1].")
         start = np.full(states, 1.0 / states) if self.start is None else read_numbers("start", self.start)
         if start.shape != (states,):
             raise InvalidOption(f"start has shape {start.shape}: give {states} probabilities, one for each state.")
-        if self.budget_class not in BUDGETS:
-            raise InvalidOption(f"budget_class={self.budget_class!r}: give one of {', '.join(BUDGETS)}.")
-        check_cost(self.cost, self.penalty)
-        if self.budget_class == "per_row" and self.penalty:
-            raise InvalidOption(
-                f"penalty={self.penalty:g} goes with a cost that is summed, which with budget_class='per_row' it is not: give "
-                f"'per_stage' or 'one_off', or leave the penalty out."
-            )
+        check_terms(self.cost, self.budget_class, BUDGETS, self.penalty)
         if self.budget is not None:
             several = {"per_stage": rows[:1], "one_off": (), "per_row": rows}[self.budget_class]
             set_field(self, "budget", read_budget(self.budget, several))

@@ -6,7 +6,7 @@ the rows of actions that are not taken would be undefined otherwise, and the bud
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,14 +63,7 @@ class TVCMDP:
         """Refuse what contradicts itself."""
         check_single(self.mdp)
         kernel = self.mdp.kernel
-        if self.budget_class not in BUDGETS:
-            raise InvalidOption(f"budget_class={self.budget_class!r}: give one of {', '.join(BUDGETS)}.")
-        check_cost(self.cost, self.penalty)
-        if self.budget_class == "per_row" and self.penalty:
-            raise InvalidOption(
-                f"penalty={self.penalty:g} goes with a cost that is summed, which with budget_class='per_row' it is not: give "
-                f"'one_off' or 'per_use', or leave the penalty out."
-            )
+        check_terms(self.cost, self.budget_class, BUDGETS, self.penalty)
         rows = kernel.shape[:2]
         if self.budget is not None:
             set_field(self, "budget", read_budget(self.budget, rows if self.budget_class == "per_row" else ()))
@@ -224,19 +217,30 @@ def read_budget(budget: Any, shape: tuple[int, ...]) -> Any:
     return numbers if numbers.ndim else float(numbers)
 
 
-def check_cost(cost: Any, penalty: Any) -> None:
-    """Refuse a cost or a penalty that is none.
+def check_terms(cost: Any, budget_class: str, classes: Sequence[str], penalty: Any) -> None:
+    """Refuse a cost, a class of budgets or a penalty that is none.
 
     Args:
         cost: What was given.
+        budget_class: What was given.
+        classes: Those there are.
         penalty: What was given.
 
     Raises:
-        InvalidOption: If the cost is none of this package, or the penalty below 0 or not finite.
+        InvalidOption: If the cost is none of this package, the class is unknown, or the penalty is below 0, not finite, or on a
+            cost that is not summed.
     """
     if not isinstance(cost, RowCost | OwnCost):
         raise InvalidOption(f"cost={cost!r}: give a RowCost, as in RowCost('l1'), or an OwnCost.")
+    if budget_class not in classes:
+        raise InvalidOption(f"budget_class={budget_class!r}: give one of {', '.join(classes)}.")
     check_amount("penalty", penalty)
+    if budget_class == "per_row" and penalty:
+        others = " or ".join(repr(each) for each in classes if each != "per_row")
+        raise InvalidOption(
+            f"penalty={penalty:g} goes with a cost that is summed, which with budget_class='per_row' it is not: give {others}, "
+            f"or leave the penalty out."
+        )
 
 
 def _read_bound(name: str, bound: Any, shape: tuple[int, ...]) -> Reals:

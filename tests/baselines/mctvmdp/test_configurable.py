@@ -8,14 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reworld.changing.setup import COSTS
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.configurable import slopes_at, solve_at
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.results import Search
 from reworld_baselines.mctvmdp.tvcmdp import TVCMDP, changed, largest_share
-
-KINDS = ("exponential", "l1", "quadratic", "kl", "wasserstein")
 
 
 def random_mdp(seed, states=4, actions=2, of_transitions=False):
@@ -43,7 +42,7 @@ def search():
         ("changeable", np.ones(4), "give bools of shape"),
         ("changeable", np.ones(4, bool), "give bools of shape"),
         ("low", np.zeros(3), r"low has shape \(3,\)"),
-        ("high", float("nan"), "high.* is nan"),
+        ("high", float("nan"), "high is nan"),
     ],
 )
 def test_what_contradicts_itself_is_refused(field, value, says):
@@ -106,14 +105,14 @@ def test_what_is_impossible_stays_so_where_that_is_asked_for():
     assert replace(kept, keep_support=False).best(slopes).reshape(kernel.shape)[1, 0].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COSTS)
 @pytest.mark.parametrize("budget_class", ["one_off", "per_row"])
 def test_without_budget_nothing_changes(kind, budget_class):
     problem = TVCMDP(random_mdp(1), RowCost(kind), 0.0, budget_class)
     assert not problem.best(np.random.default_rng(0).normal(size=problem.dimension)).any()
 
 
-@given(st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([0.1, 1.0, 10.0]), st.booleans())
+@given(st.integers(0, 10**6), st.sampled_from(COSTS), st.sampled_from([0.1, 1.0, 10.0]), st.booleans())
 def test_the_best_change_is_a_law_within_the_budget_and_the_region(seed, kind, budget, keep_support):
     mdp, rng = random_mdp(seed), np.random.default_rng(seed)
     problem = TVCMDP(mdp, RowCost(kind), budget, keep_support=keep_support, changeable=rng.random((4, 2)) < 0.7)

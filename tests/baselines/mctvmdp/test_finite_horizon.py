@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recording import Recording
+from reworld.changing.setup import COSTS
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp import staged, tabular
 from reworld_baselines.mctvmdp.bounds import upper_bound
@@ -19,7 +21,6 @@ from reworld_baselines.mctvmdp.mdp import MDP
 from reworld_baselines.mctvmdp.results import Search
 from reworld_baselines.mctvmdp.trust_region import linearised, multistart, trust_region
 
-KINDS = ("exponential", "l1", "quadratic", "kl", "wasserstein")
 STORED = [name for name in names() if name.startswith("finite_horizon")]
 
 
@@ -100,19 +101,7 @@ def test_stages_reach_the_stored_value_and_never_fall(name):
     assert trust_region(instance.problem, search()).value == pytest.approx(found.value, abs=1e-6)
 
 
-class Recording(Search):
-    """A search that keeps whatever is recorded, also what is no improvement."""
-
-    def __init__(self):
-        super().__init__("test", quiet=True)
-        self.recorded = []
-
-    def record(self, value, cost=0.0):
-        self.recorded.append(value)
-        super().record(value, cost)
-
-
-@given(st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([0.0, 0.1]), st.sampled_from([0.9, 1.0]))
+@given(st.integers(0, 10**6), st.sampled_from(COSTS), st.sampled_from([0.0, 0.1]), st.sampled_from([0.9, 1.0]))
 @settings(max_examples=30)
 def test_no_sweep_falls_and_none_spends_more_than_a_stage_has(seed, kind, penalty, discount):
     problem = random_problem(seed, cost=RowCost(kind), penalty=penalty, discount=discount, budget=[0.1, 0.5, 0.0, 2.0])
@@ -126,7 +115,7 @@ def test_no_sweep_falls_and_none_spends_more_than_a_stage_has(seed, kind, penalt
     assert found.value <= found.certificate.upper_bound + 1e-12
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COSTS)
 def test_with_a_budget_for_each_row_one_sweep_is_enough(kind):
     budgets = np.random.default_rng(0).random((4, 3, 2)) * 0.1
     problem = random_problem(1, cost=RowCost(kind), budget=budgets, budget_class="per_row")

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reworld.changing.setup import COSTS
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
 from reworld_baselines.mctvmdp.finite_horizon import FiniteHorizonTVCMDP, optimistic_stages
@@ -18,8 +19,6 @@ from reworld_baselines.mctvmdp.results import Search
 from reworld_baselines.mctvmdp.tabular import evaluate, policy_iteration
 from reworld_baselines.mctvmdp.trust_region import trust_region
 from reworld_baselines.mctvmdp.tvcmdp import TVCMDP
-
-KINDS = ("exponential", "l1", "quadratic", "kl", "wasserstein")
 
 
 def random_mdp(seed, states=4, actions=2, of_transitions=False):
@@ -48,7 +47,7 @@ def test_with_two_states_it_is_the_best_of_all_ends_of_all_rows(seed):
     assert found.value == pytest.approx(best, rel=1e-12)
 
 
-@given(st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([0.0, 0.1, 1.0, None]), st.booleans())
+@given(st.integers(0, 10**6), st.sampled_from(COSTS), st.sampled_from([0.0, 0.1, 1.0, None]), st.booleans())
 def test_what_is_returned_has_the_value_that_is_certified(seed, kind, budget, of_transitions):
     mdp = random_mdp(seed, of_transitions=of_transitions)
     found = optimistic(TVCMDP(mdp, RowCost(kind), budget, "per_row"), search())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reworld.changing.setup import COSTS
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.configurable import SolverFailed
 from reworld_baselines.mctvmdp.costs import OwnCost, RowCost
@@ -18,8 +19,6 @@ from reworld_baselines.mctvmdp.per_use import dual, flow
 from reworld_baselines.mctvmdp.results import Search
 from reworld_baselines.mctvmdp.tabular import evaluate, occupancy
 from reworld_baselines.mctvmdp.tvcmdp import TVCMDP
-
-KINDS = ("exponential", "l1", "quadratic", "kl", "wasserstein")
 
 
 def random_mdp(seed, states=4, actions=3, of_transitions=False):
@@ -56,7 +55,7 @@ def test_the_stored_optimum_is_found_and_is_what_kernel_and_policy_are_worth(nam
 
 @settings(max_examples=50)
 @given(
-    st.integers(0, 10**6), st.sampled_from(KINDS), st.sampled_from([0.1, 1.0, 4.0]), st.sampled_from([0.0, 0.05]), st.booleans()
+    st.integers(0, 10**6), st.sampled_from(COSTS), st.sampled_from([0.1, 1.0, 4.0]), st.sampled_from([0.0, 0.05]), st.booleans()
 )
 def test_the_gap_closes_with_a_mixture_in_one_state_at_most(seed, kind, budget, penalty, of_transitions):
     problem = TVCMDP(random_mdp(seed, of_transitions=of_transitions), RowCost(kind), budget, "per_use", penalty)
@@ -86,14 +85,14 @@ def test_the_optimum_may_be_to_chance(seed, kind, budget):
     assert min(costs) < budget < max(costs)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COSTS)
 def test_both_methods_agree(kind):
     problem = TVCMDP(random_mdp(7), RowCost(kind), 1.0, "per_use", penalty=0.02)
     by_price, by_program = dual(problem, search()), flow(problem, search())
     assert by_price.value - 0.02 * by_price.cost == pytest.approx(by_program.value - 0.02 * by_program.cost, abs=1e-6)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COSTS)
 @pytest.mark.parametrize("penalty", [0.0, 0.1])
 def test_without_budget_nothing_changes(kind, penalty):
     problem = TVCMDP(random_mdp(1), RowCost(kind), 0.0, "per_use", penalty)

@@ -4,6 +4,8 @@ import cvxpy as cp
 import numpy as np
 import pytest
 
+from recording import Recording
+from reworld.changing.setup import COSTS
 from reworld.errors import InvalidOption
 from reworld_baselines.mctvmdp.bounds import flow_bound, rectangular_bound
 from reworld_baselines.mctvmdp.configurable import slopes_at, solve_at
@@ -18,19 +20,6 @@ from reworld_baselines.mctvmdp.tvcmdp import TVCMDP
 
 TINY = [name for name in names() if name.startswith("tiny_s2")]
 ONE_OFF = [name for name in names() if name.startswith(("two_doors", "random_s6a2", "stepping_stones5", "random_s20a4"))]
-KINDS = ("exponential", "l1", "quadratic", "kl", "wasserstein")
-
-
-class Recording(Search):
-    """A search that keeps whatever is recorded, also what is no improvement."""
-
-    def __init__(self):
-        super().__init__("test", quiet=True)
-        self.recorded = []
-
-    def record(self, value, cost=0.0):
-        self.recorded.append(value)
-        super().record(value, cost)
 
 
 def search():
@@ -45,7 +34,7 @@ def random_problem(seed):
     mdp = MDP(kernel, rewards, float(rng.choice([0.5, 0.9, 0.99])), rng.dirichlet(np.ones(states)))
     penalty = float(rng.choice([0.0, 0.1]))
     budget = None if penalty and rng.random() < 0.5 else float(rng.choice([0.1, 1.0, 10.0]))
-    return TVCMDP(mdp, RowCost(KINDS[seed % 5]), budget, penalty=penalty, keep_support=bool(rng.random() < 0.3))
+    return TVCMDP(mdp, RowCost(COSTS[seed % 5]), budget, penalty=penalty, keep_support=bool(rng.random() < 0.3))
 
 
 def assert_that_a_climb_is_sound(problem):
@@ -216,7 +205,7 @@ def test_a_penalty_is_worth_what_the_best_budget_is():
 
 
 @pytest.mark.parametrize("method", [linearised, trust_region, multistart])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", COSTS)
 def test_without_budget_nothing_changes(method, kind):
     problem = TVCMDP(load("random_s6a2:B=2").problem.mdp, RowCost(kind), 0.0)
     found = method(problem, search())
