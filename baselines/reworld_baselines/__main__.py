@@ -143,18 +143,18 @@ def _read_run(command: Train) -> Run:
 
 def _solve(command: Solve) -> int:
     # Imported here, since the other commands need no convex programs.
-    from reworld_baselines.mctvmdp import instances, records, solve, solve_for_budgets
+    from reworld_baselines.mctvmdp import instances, methods_of, records, solve, solve_for_budgets
 
     instance = instances.load(command.instance)
     directory = command.run_dir or records.new_directory(instance.name, command.method or "solve", command.seed)
     records.check_new(directory)
     options = dict(map(_read_option, command.options))
-    result = solve(instance.problem, command.method, seed=command.seed, **options)
-    compared = {}
-    if command.budgets:
-        compared = solve_for_budgets(
-            instance.problem, command.budgets, tuple({result.method: None, "linearised": None}), seed=command.seed
-        )
+    known_methods = methods_of(instance.problem)
+    method = command.method or known_methods[0]
+    methods = [method, *({"linearised"}.intersection(known_methods) - {method})]
+    # The first, as a budget that is none is found out there.
+    compared = solve_for_budgets(instance.problem, command.budgets, methods, seed=command.seed) if command.budgets else {}
+    result = solve(instance.problem, method, seed=command.seed, **options)
     records.keep(directory, instance, result, command.seed, compared)
     known = {True: "optimum", False: "best known"}[instance.exact]
     print(result if instance.best_known is None else f"{result}\n  {known:<26}{instance.best_known:.10g}")

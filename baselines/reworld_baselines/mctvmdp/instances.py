@@ -249,6 +249,9 @@ def _read_own(path: Path) -> TVCMDP:
     missing = [name for name in ("kernel", "rewards", "discount") if name not in arrays]
     if missing:
         raise InvalidOption(f"{path} lacks {', '.join(missing)}: it has {', '.join(arrays) or 'nothing'}.")
+    for name in _SETTINGS:
+        if name in arrays and arrays[name].ndim and name != "budget":
+            raise InvalidOption(f"{name} in {path} has shape {arrays[name].shape}: give a single one.")
     settings = {name: arrays[name].item() for name in _SETTINGS if name in arrays and arrays[name].ndim == 0}
     mdp = MDP(arrays["kernel"], arrays["rewards"], settings.pop("discount", None), arrays.get("start"))
     terms = {name: settings.pop(name) for name in ("scale", "rate") if name in settings}

@@ -108,10 +108,8 @@ def solve_for_budgets(
     """
     if not isinstance(problem, TVCMDP | FiniteHorizonTVCMDP):
         raise InvalidOption(f"A {type(problem).__name__} has no budget: give a TVCMDP, or one of a finite horizon.")
-    return {
-        method: [solve(replace(problem, budget=budget), method, seed=seed, quiet=True) for budget in budgets]
-        for method in methods
-    }
+    problems = [replace(problem, budget=budget) for budget in budgets]
+    return {method: [solve(each, method, seed=seed, quiet=True) for each in problems] for method in methods}
 
 
 def _modules(problem: Any) -> dict[str, str]:

@@ -92,6 +92,7 @@ class TestOwnFiles:
             ({"discount": 1.0}, r"discount=1.0: give a number in \[0, 1\)"),
             ({"budget": -1.0}, "budget is -1.0: give a finite number of at least 0"),
             ({"buget": 1.0}, "Did you mean 'budget'?"),
+            ({"scale": [1.0, 2.0]}, r"scale in .* has shape \(2,\): give a single one"),
             ({"cost": "l2"}, "cost kind"),
         ],
     )

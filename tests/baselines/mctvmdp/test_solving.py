@@ -128,6 +128,12 @@ class TestCommand:
             np.testing.assert_allclose(arrays["kernels"].sum(axis=-1), 1.0, rtol=0.0, atol=1e-12)
         assert all((directory / name).stat().st_size > 5000 for name in ("result.png", "budgets.png"))
 
+    def test_compares_budgets_where_nothing_is_linearised(self, tmp_path: Path) -> None:
+        directory = tmp_path / "per_use"
+        assert main(["solve", "class_b:seed=0,B=1", "--budgets", "1", "2", "--run-dir", str(directory)]) == 0
+        record = json.loads((directory / "result.json").read_text())
+        assert {method: len(results) for method, results in record["budgets"].items()} == {"dual": 2}
+
     def test_leaves_a_directory_alone_that_holds_something(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (tmp_path / "mine").write_text("mine")
         assert main(["solve", LEVELS, "--run-dir", str(tmp_path)]) == 2
