@@ -76,8 +76,9 @@ def to_markdown(outcome: dict[str, Any]) -> str:
     lines = [
         "# Solvers",
         "",
-        f"What every solver makes of every instance that comes with reworld. {' and '.join(_CHANCE)}, which draw by chance, ran",
-        f"with {outcome['seeds']} seeds: the mean is given, and the worst in brackets where it differs; {_ONCE[0]} ran with one.",
+        f"What every solver makes of every instance that comes with reworld. {' and '.join(_CHANCE)} draw by chance:",
+        f"they ran with {outcome['seeds']} seeds, of which the mean is given, and the worst in brackets where it differs;",
+        f"{_ONCE[0]} ran with one.",
         f"`{outcome['command']}` at commit {version['hash'][:10]}" + (" (changed)." if version["dirty"] else "."),
         "",
         "## The gain from a change that is paid once",
