@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 from tqdm import tqdm
 
 import reworld
@@ -154,8 +155,8 @@ def to_markdown(outcome: dict[str, Any]) -> str:
     lines = [
         "# Bi-level agents",
         "",
-        "An upper level chooses the configuration that a lower level then plays in. Means over seeds, ± their standard",
-        "deviation. Settings were chosen on seed 0, which is one of them. Upper levels over the same lower level share its",
+        "An upper level chooses the configuration that a lower level then plays in. Means over seeds, ± half their 95 %",
+        "interval. Settings were chosen on seed 0, which is one of them. Upper levels over the same lower level share its",
         "networks and the episodes that they are measured by: where they decide alike, their figures are equal.",
         f"`{outcome['command']}` at commit {outcome['commit'][:10]}{outcome['commit'][40:]}.",
     ]
@@ -268,7 +269,11 @@ def _groups(rows: Sequence[dict[str, Any]], study: str) -> dict[tuple[str, str],
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
-    return f"{np.mean(values):.{digits}f} ± {np.std(values):.{digits}f}"
+    """The mean, and half the width of its 95 % interval, by Student's law."""
+    mean = f"{np.mean(values):.{digits}f}"
+    if len(values) < 2:
+        return mean
+    return f"{mean} ± {stats.t.ppf(0.975, len(values) - 1) * stats.sem(values):.{digits}f}"
 
 
 def draw(outcome: dict[str, Any], file: Path) -> None:

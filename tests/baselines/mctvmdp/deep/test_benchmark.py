@@ -38,9 +38,12 @@ def test_a_page_and_a_figure_show_every_study(tmp_path):
     ]
     outcome = {"rows": rows, "commit": "0" * 40, "command": "python"}
     page = bilevel.to_markdown(outcome)
-    assert "| conditioned | 1 | 170.0 ± 0.0 | 500.0 ± 0.0 | 194 % |" in page
+    assert "| conditioned | 1 | 170.0 | 500.0 | 194 % |" in page
     assert page.count("| 99.3 % |") == 4  # 4690 of 4722.58.
     assert "| 50.0 % |" in page  # (4700 + 10) of (9410 + 10).
-    assert page.count("| 0.400 ± 0.000 | 0.800 ± 0.000 |") == 2
+    assert page.count("| 0.400 | 0.800 |") == 2
+    again = [row | {"seed": 1, "worth": {name: value + 0.2 for name, value in row["worth"].items()}} for row in rows]
+    # Half the interval of two values 0.2 apart: 12.706, of Student's law, times 0.1.
+    assert bilevel.to_markdown(outcome | {"rows": rows + again}).count("| 0.500 ± 1.271 | 0.900 ± 1.271 |") == 2
     bilevel.draw(outcome, tmp_path / "bilevel.png")
     assert (tmp_path / "bilevel.png").stat().st_size > 10_000
