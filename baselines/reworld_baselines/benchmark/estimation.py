@@ -185,6 +185,8 @@ def to_markdown(outcome: dict[str, Any]) -> str:
         "samples that it was computed from, and on fresh ones.",
         f"`{outcome['command']}` at commit {version['hash'][:10]}" + (" (changed)." if version["dirty"] else "."),
         "",
+        "![Errors of optimal values, and their bounds, against the number of samples](estimation.png)",
+        "",
     ]
     for name, title in (("world", "The world (level 0)"), ("level", "The level above")):
         bounds = [_LABELS[bound] for bound in BOUNDS]
