@@ -146,11 +146,11 @@ def _solve(command: Solve) -> int:
     from reworld_baselines.mctvmdp import instances, methods_of, records, solve, solve_for_budgets
 
     instance = instances.load(command.instance)
-    directory = command.run_dir or records.new_directory(instance.name, command.method or "solve", command.seed)
-    records.check_new(directory)
-    options = dict(map(_read_option, command.options))
     known_methods = methods_of(instance.problem)
     method = command.method or known_methods[0]
+    directory = command.run_dir or records.new_directory(instance.name, method, command.seed)
+    records.check_new(directory)
+    options = dict(map(_read_option, command.options))
     methods = [method, *({"linearised"}.intersection(known_methods) - {method})]
     # The first, as a budget that is none is found out there.
     compared = solve_for_budgets(instance.problem, command.budgets, methods, seed=command.seed) if command.budgets else {}

@@ -144,7 +144,8 @@ def _led_to(led: dict[str, list[str]]) -> list[str]:
     notes = [f"{best} is where these starts led: {', '.join([*named, f'vertices: {vertices}'])}"]
     if others:
         count = sum(len(led[value]) for value in others)
-        notes.append(f"{count} other starts led lower, to values from {others[-1]} to {others[0]}")
+        values = others[0] if len(others) == 1 else f"values from {others[-1]} to {others[0]}"
+        notes.append(f"{count} other starts led lower, to {values}")
     return notes
 
 
