@@ -144,6 +144,26 @@ class PPOSettings:
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} is {getattr(self, name)}: give more than 0.")
 
+    def arguments(self) -> dict[str, Any]:
+        """What PPO of Stable-Baselines3 is made with, beside its environments, seed and device."""
+        return {
+            "learning_rate": lambda remaining: self.learning_rate * remaining,
+            "n_steps": self.n_steps,
+            "batch_size": self.batch_size,
+            "n_epochs": self.n_epochs,
+            "gamma": self.gamma,
+            "gae_lambda": self.gae_lambda,
+            "clip_range": self.clip_range,
+            "ent_coef": self.ent_coef,
+            "vf_coef": self.vf_coef,
+            "max_grad_norm": self.max_grad_norm,
+            "policy_kwargs": self.policy_arguments(),
+        }
+
+    def policy_arguments(self) -> dict[str, Any]:
+        """What the networks of Stable-Baselines3 are made with."""
+        return {"log_std_init": self.log_std_init, "net_arch": list(self.hidden)}
+
 
 class _AtBoundary(BaseCallback):
     """Call a function before every collection of transitions, and after the last update."""
@@ -179,23 +199,7 @@ class PPOAgent:
         self._batch = make_batch(environment, settings.n_envs)
         self._layout = read_layout(self._batch.single_action_space)
         self._env = GymnasiumVecEnv(VectorFlatBoxAction(self._batch))
-        self._ppo = PPO(
-            "MlpPolicy",
-            self._env,
-            learning_rate=lambda remaining: settings.learning_rate * remaining,
-            n_steps=settings.n_steps,
-            batch_size=settings.batch_size,
-            n_epochs=settings.n_epochs,
-            gamma=settings.gamma,
-            gae_lambda=settings.gae_lambda,
-            clip_range=settings.clip_range,
-            ent_coef=settings.ent_coef,
-            vf_coef=settings.vf_coef,
-            max_grad_norm=settings.max_grad_norm,
-            policy_kwargs={"log_std_init": settings.log_std_init, "net_arch": list(settings.hidden)},
-            seed=seed,
-            device=device,
-        )
+        self._ppo = PPO("MlpPolicy", self._env, seed=seed, device=device, **settings.arguments())
 
     @property
     def steps(self) -> int:

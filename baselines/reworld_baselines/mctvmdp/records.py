@@ -80,5 +80,5 @@ def keep(directory: Path, instance: Instance, result: Result, seed: int, budgets
 def _figures(result: Result) -> dict[str, object]:
     names = ("method", "value", "nominal_value", "predicted", "cost", "solves", "seconds")
     budget = {"budget": result.problem.budget} if isinstance(getattr(result.problem, "budget", None), float) else {}
-    figures = {name: getattr(result, name) for name in names}
-    return {**figures, **budget, "certificate": dataclasses.asdict(result.certificate)}
+    found = {name: getattr(result, name) for name in names}
+    return {**found, **budget, "certificate": dataclasses.asdict(result.certificate)}

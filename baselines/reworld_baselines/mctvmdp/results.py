@@ -47,7 +47,8 @@ class Result:
         kernels: The kernel in force, shape (S, A, S), or those of all stages or configurations, with a leading axis.
         cost: What is spent, in the sense of the problem's budget.
         certificate: What is guaranteed.
-        trace: One row for each improvement: seconds, inner solves, value, cost; float64 of shape (n, 4).
+        trace: One row for each improvement: seconds, inner solves, value (less the penalty, if there is one), cost; float64 of
+            shape (n, 4).
         configuration: The configuration, where it is a vector.
         predicted: The value that the method's own model predicted, where it does.
         solves: How many decision processes were solved on the way.

@@ -105,7 +105,7 @@ class LowerLevel:
         Raises:
             RuntimeError: If it is of another shape.
         """
-        network = ActorCriticPolicy(*self._spaces, lambda remaining: 0.0, **_network(self.settings)).to(self._device)
+        network = ActorCriticPolicy(*self._spaces, lambda remaining: 0.0, **self.settings.policy_arguments()).to(self._device)
         network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
         self.networks.append(network)
 
@@ -186,27 +186,8 @@ def make_ppo(envs: VecEnv, settings: PPOSettings, seed: int, device: torch.devic
         seed: Of its network and its exploration, and of the environments from there on.
         device: Where the network lives.
     """
-    return PPO(
-        "MlpPolicy",
-        VecNormalize(envs, norm_obs=False, gamma=settings.gamma),
-        learning_rate=lambda remaining: settings.learning_rate * remaining,
-        n_steps=settings.n_steps,
-        batch_size=settings.batch_size,
-        n_epochs=settings.n_epochs,
-        gamma=settings.gamma,
-        gae_lambda=settings.gae_lambda,
-        clip_range=settings.clip_range,
-        ent_coef=settings.ent_coef,
-        vf_coef=settings.vf_coef,
-        max_grad_norm=settings.max_grad_norm,
-        policy_kwargs=_network(settings),
-        seed=seed,
-        device=device,
-    )
-
-
-def _network(settings: PPOSettings) -> dict[str, Any]:
-    return {"log_std_init": settings.log_std_init, "net_arch": list(settings.hidden)}
+    rewards = VecNormalize(envs, norm_obs=False, gamma=settings.gamma)
+    return PPO("MlpPolicy", rewards, seed=seed, device=device, **settings.arguments())
 
 
 class Progress(BaseCallback):
