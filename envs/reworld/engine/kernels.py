@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 from reworld.engine import loops
-from reworld.engine.linking import Function, compile_linked, link
+from reworld.engine.linking import Function, compile_all_linked, compile_linked, link
 from reworld.generator import (
     GENERATOR_DTYPE,
     begin_episode,
@@ -58,11 +58,15 @@ def kernels(world: World, recorded: bool = False) -> Kernels:
     replacements = replacements_for(world)
     if recorded:
         replacements |= {begin_episode: begin_recorded_episode, uniform: recorded_uniform, normal: recorded_normal}
+    of_the_world: list[Function] = [loops.reset_batch, loops.observe_batch, loops.step_batch, loops.step_single]
+    reset_batch, observe_batch, step_batch, step_single = compile_all_linked(
+        of_the_world, replacements, world.name, world.constants
+    )
     return Kernels(
-        reset_batch=compile_linked(loops.reset_batch, replacements, world.name, world.constants),
-        observe_batch=compile_linked(loops.observe_batch, replacements, world.name, world.constants),
-        step_batch=compile_linked(loops.step_batch, replacements, world.name, world.constants),
-        step_single=compile_linked(loops.step_single, replacements, world.name, world.constants),
+        reset_batch=reset_batch,
+        observe_batch=observe_batch,
+        step_batch=step_batch,
+        step_single=step_single,
         first_out_of_range=compile_linked(loops.first_out_of_range, {}, "any"),
         choose_own=compile_linked(loops.choose_own, {}, "any"),
     )

@@ -15,7 +15,7 @@ import pytest
 
 from reworld.engine import loops
 from reworld.engine.kernels import kernels, replacements_for
-from reworld.engine.linking import compile_linked, link
+from reworld.engine.linking import compile_all_linked, compile_linked, link
 from reworld.environment import WorldEnv
 from reworld.world import Branch, Parameter, Quantity, World
 
@@ -110,6 +110,9 @@ def cache_name(function: Callable[..., Any], replacements: Any = None) -> str:
     return compile_linked(function, replacements or {}, "test").py_func.__qualname__  # type: ignore[attr-defined]
 
 
+ENTRIES: list[Callable[..., Any]] = [top, middle]
+
+
 class TestLink:
     def test_without_replacements_computes_the_same(self) -> None:
         assert link(top, {})(3.25) == top(3.25)
@@ -166,6 +169,13 @@ class TestCompileLinked:
 
     def test_divides_by_zero_as_numpy_does(self) -> None:
         assert compile_linked(divide, {}, "test")(1.0, 0.0) == math.inf
+
+    def test_compiles_once_what_several_entry_points_call(self) -> None:
+        compiled: list[Any] = compile_all_linked(ENTRIES, {leaf: other_leaf}, "test")
+        assert [each(3.25) for each in compiled] == [link(each, {leaf: other_leaf})(3.25) for each in ENTRIES]
+        through_top, of_middle = compiled[0].py_func.__globals__["middle"], compiled[1]
+        assert through_top.py_func.__globals__["leaf"] is of_middle.py_func.__globals__["leaf"]
+        assert [each.py_func.__qualname__ for each in compiled] == [cache_name(each, {leaf: other_leaf}) for each in ENTRIES]
 
 
 def divide(x: float, y: float) -> float:
