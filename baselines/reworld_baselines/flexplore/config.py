@@ -54,10 +54,10 @@ class FLEXploreSettings:
     """Environment steps that are remembered."""
 
     # World model
-    feed: Literal["parallel", "masking", "sequential", "separate"] = "parallel"
+    feed: Literal["parallel", "masking", "sequential", "embedded"] = "parallel"
     """How choice and parameters enter a network: both into the first layer; the parameters alone, with an output for each
-    choice; the choice into the first layer and the parameters into the second; or, beyond the paper, both into the first layer,
-    the parameters of each choice by weights of their own."""
+    choice; the choice into the first layer and the parameters into the second; or, beyond the paper, as an embedding that all
+    networks share, for where there are many choices that do much the same."""
     head: Literal["likelihood", "deterministic", "annealed"] = "likelihood"
     """What the dynamics say: a Gaussian whose deviation is trained by its likelihood, the mean alone, or, as in DLPA's code, a
     Gaussian whose deviation only sees the squared error of its samples, in every network."""

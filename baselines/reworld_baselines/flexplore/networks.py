@@ -109,27 +109,62 @@ class ChoiceWeights(nn.Module):
         super().__init__()
         self.weight = nn.Parameter((2.0 * uniform(generators, choices, outputs) - 1.0) * bound)
 
-    def forward(self, choice: Tensor) -> Tensor:
+    def forward(self, choice: Tensor, learned: bool = True) -> Tensor:
         """Look them up.
 
         Args:
             choice: int64 of shape (members, n), or weights of the choices, float32 of shape (members, n, K), through which
                 gradients flow.
+            learned: Whether gradients flow to the weights, too.
         """
+        weight = self.weight if learned else self.weight.detach()
         if choice.is_floating_point():
-            return torch.bmm(choice, self.weight)
-        members, choices, _ = self.weight.shape
+            return torch.bmm(choice, weight)
+        members, choices, _ = weight.shape
         first_rows = torch.arange(members, device=choice.device)[:, None] * choices
-        return functional.embedding(choice + first_rows, self.weight.flatten(0, 1))
+        return functional.embedding(choice + first_rows, weight.flatten(0, 1))
+
+
+class ActionEmbedding(nn.Module):
+    """What a choice and its own parameters do, in a few numbers: those of the choice, and a multiple for each parameter.
+
+    Args:
+        choices: Number of choices K.
+        own_size: Most parameters of a choice Z.
+        generators: Of the first weights, one for each member.
+    """
+
+    size = 8
+
+    def __init__(self, choices: int, own_size: int, generators: Generators) -> None:
+        super().__init__()
+        # Small: an action does nothing until it is seen to.
+        self.table = ChoiceWeights(choices, self.size * (own_size + 1), generators, 0.1)
+
+    def forward(self, choice: Tensor, own: Tensor, learned: bool = True) -> Tensor:
+        """Embed actions.
+
+        Args:
+            choice: int64 of shape (members, n), or weights of the choices, float32 of shape (members, n, K).
+            own: Shape (members, n, Z).
+            learned: Whether gradients flow to the embedding itself.
+
+        Returns:
+            Shape (members, n, `size`).
+        """
+        weights = self.table(choice, learned).unflatten(-1, (own.shape[-1] + 1, self.size))
+        embedded: Tensor = weights[..., 0, :]
+        for parameter in range(own.shape[-1]):
+            embedded = torch.addcmul(embedded, own[..., parameter, None], weights[..., parameter + 1, :])
+        return embedded
 
 
 class ActionPerceptron(nn.Module):
-    """A perceptron of a state, a choice and its own parameters, which are fed in one of four ways.
+    """A perceptron of a state, a choice and its own parameters, which are fed in one of three ways.
 
-    ``"parallel"``: all into the first layer. ``"separate"``: likewise, but with weights of its own for every parameter of every
-    choice, as if the parameters of all were fed, those of the others zero. ``"masking"``: state and parameters into the first
-    layer, and of the outputs, which there are for each choice, those of the choice are taken (the second layer is K times as
-    wide). ``"sequential"``: state and choice into the first layer, the parameters into the second.
+    ``"parallel"``: all into the first layer. ``"masking"``: state and parameters into the first layer, and of the outputs, of
+    which there are some for each choice, those of the choice are taken (the second layer is K times as wide). ``"sequential"``:
+    state and choice into the first layer, the parameters into the second.
 
     Args:
         feed: Which way.
@@ -152,7 +187,7 @@ class ActionPerceptron(nn.Module):
         early = own_size if feed in {"parallel", "masking"} else 0
         self.first = Linear(state_size + early, hidden, generators, bound, 0.1)
         if feed != "masking":
-            self.choice = ChoiceWeights(choices, hidden * (own_size + 1 if feed == "separate" else 1), generators, bound)
+            self.choice = ChoiceWeights(choices, hidden, generators, bound)
         width = hidden * self.blocks
         self.second = Linear(hidden + late, width, generators, width**-0.5, 0.1)
         self.output = Linear(width, outputs * self.blocks, generators, 1e-3)
@@ -170,12 +205,6 @@ class ActionPerceptron(nn.Module):
         """
         if self.feed == "sequential":
             layer = torch.cat([self.first(state).add_(self.choice(choice)).relu_(), own], -1)
-        elif self.feed == "separate":
-            weights = self.choice(choice).unflatten(-1, (own.shape[-1] + 1, -1))
-            layer = self.first(state).add_(weights[..., 0, :])
-            for parameter in range(own.shape[-1]):
-                layer = layer.addcmul(own[..., parameter, None], weights[..., parameter + 1, :])
-            layer = layer.relu_()
         elif self.feed == "parallel":
             layer = self.first(torch.cat([state, own], -1)).add_(self.choice(choice)).relu_()
         else:

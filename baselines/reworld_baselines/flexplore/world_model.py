@@ -5,7 +5,9 @@
     continuation  C(s', k, z)   logits of ending and of going on
 
 Reward and continuation see the predicted next state, as in DLPA (arXiv 2404.03037, as implemented by its
-authors). All networks have the same two hidden layers, and share no weights.
+authors). All networks have the same two hidden layers, and share no weights. With ``feed="embedded"`` they see the choice and
+its parameters as an embedding, which the dynamics alone learn: where many choices do much the same, the outcomes of a state are
+then not learned anew for each of them.
 """
 
 from typing import NamedTuple
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from reworld_baselines.flexplore.config import FLEXploreSettings
-from reworld_baselines.flexplore.networks import ActionPerceptron, Generators
+from reworld_baselines.flexplore.networks import ActionEmbedding, ActionPerceptron, Generators, Perceptron
 from reworld_baselines.hybrid_space import HybridSpace
 
 LOG_DEVIATION = {"annealed": (-20.0, 2.0), "likelihood": (-4.0, 1.0)}
@@ -141,9 +143,16 @@ class WorldModel(nn.Module):
         self.size = len(low)
         self.scales = Scales(len(generators), low, high, settings)
 
-        def network(outputs: int, gaussian: bool) -> ActionPerceptron:
-            sizes = self.size, space.choices, space.own_size, outputs * (1 + gaussian), settings.hidden
-            return ActionPerceptron(settings.feed, *sizes, generators)
+        embedded = settings.feed == "embedded"
+        self.embedding = ActionEmbedding(space.choices, space.own_size, generators) if embedded else None
+
+        def network(outputs: int, gaussian: bool) -> Perceptron | ActionPerceptron:
+            outputs *= 1 + gaussian
+            if self.embedding is not None:
+                return Perceptron(self.size + self.embedding.size, outputs, settings.hidden, generators)
+            return ActionPerceptron(
+                settings.feed, self.size, space.choices, space.own_size, outputs, settings.hidden, generators
+            )
 
         self.dynamics = network(self.size, self.head != "deterministic")
         self.rewards = 2 if settings.two_rewards else 1
@@ -167,7 +176,7 @@ class WorldModel(nn.Module):
             Mean, and the logarithm of the deviation, both of the shape of `state`. Where states are bounded, the next one is
             the hyperbolic tangent of what is drawn.
         """
-        output = self.dynamics(state, choice, own).float()
+        output = self.dynamics(*self._fed(state, choice, own)).float()
         if self.head == "deterministic":
             mean, log_deviation = output, torch.zeros_like(state)
         else:
@@ -187,7 +196,7 @@ class WorldModel(nn.Module):
             own: Their parameters, shape (members, H, n, Z).
             noise: Standard normal numbers of shape (members, H, n, `outcome_noise`); None for the mean.
         """
-        rows = states.flatten(1, 2), choices.flatten(1, 2), own.flatten(1, 2)
+        rows = self._fed(states.flatten(1, 2), choices.flatten(1, 2), own.flatten(1, 2), learned=False)
         outputs = [network(*rows).float() for network in self.outcome_networks]
         if self.head == "annealed":
             pairs = [output.chunk(2, -1) for output in outputs]
@@ -222,6 +231,12 @@ class WorldModel(nn.Module):
             drawn = None if noise is None else noise.outcomes[:, part]
             parts.append(self.outcomes(states[:, part], choices[:, part], own[:, part], drawn))
         return Imagined(states, means, log_deviations, Outcomes(*(torch.cat(each, 1) for each in zip(*parts, strict=True))))
+
+    def _fed(self, state: Tensor, choice: Tensor, own: Tensor, learned: bool = True) -> tuple[Tensor, ...]:
+        """What a network is fed with; whether it may change the embedding of the actions."""
+        if self.embedding is None:
+            return state, choice, own
+        return (torch.cat([state, self.embedding(choice, own, learned)], -1),)
 
     def draw(self, mean: Tensor, log_deviation: Tensor, noise: Tensor | None) -> Tensor:
         """Draw the next state around its mean; without noise, or without a deviation, it is the mean."""

@@ -42,7 +42,9 @@ def loss_and_gradients(loss, random, windows, smoothed):
 # The squared errors
 
 
-@pytest.mark.parametrize("changes", [{}, {"feed": "masking"}, {"feed": "sequential"}, {"predict": "change"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"feed": "masking"}, {"feed": "sequential"}, {"feed": "embedded"}, {"predict": "change"}]
+)
 @pytest.mark.parametrize("gain", [300.0, 300_000.0])
 @torch.no_grad()
 def test_with_no_flexibility_it_is_the_loss_of_dlpa(changes, gain):

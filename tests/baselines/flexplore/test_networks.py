@@ -1,5 +1,4 @@
 import itertools
-from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -9,10 +8,9 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from hybrid import generators
-from reworld_baselines.flexplore.config import FLEXploreSettings
-from reworld_baselines.flexplore.networks import ActionPerceptron, Perceptron, normal, uniform
+from reworld_baselines.flexplore.networks import ActionEmbedding, ActionPerceptron, Perceptron, normal, uniform
 
-FEEDS = get_args(get_type_hints(FLEXploreSettings)["feed"])
+FEEDS = "parallel", "masking", "sequential"
 few = settings(max_examples=20, deadline=None)
 feeds, widths = st.sampled_from(FEEDS), st.integers(1, 5)
 
@@ -47,9 +45,7 @@ def dense(network, member, state, choice, own):
     chosen = 0.0
     if network.feed != "masking":
         one_hot = np.eye(len(weights["choice.weight"]))[choice]
-        # Where parameters have weights by choice, they are fed as those of all choices are, zero but for one.
-        each = np.outer(one_hot, [1.0, *own] if network.feed == "separate" else [1.0]).ravel()
-        chosen = each @ weights["choice.weight"].reshape(len(each), -1)
+        chosen = one_hot @ weights["choice.weight"]
     first = np.concatenate([state, own]) if network.feed in ("parallel", "masking") else state
     hidden = np.maximum(layer("first", first, chosen), 0.0)
     if network.feed == "sequential":
@@ -70,6 +66,30 @@ def test_each_feed_is_the_dense_network_of_a_one_hot_choice(feed, state_size, ch
         state, choice, own = (each[member, row].double().numpy() for each in rows)
         reference = dense(network, member, state, int(choice), own)
         np.testing.assert_allclose(answer[member, row].detach().numpy(), reference, rtol=1e-4, atol=1e-5)
+
+
+@few
+@given(st.integers(1, 40), st.integers(0, 3), st.integers(0, 2**32))
+def test_an_embedding_is_affine_in_the_parameters_of_each_choice(choices, own_size, seed):
+    random = generators(seed, seed + 1)
+    embedding = ActionEmbedding(choices, own_size, random)
+    _, choice, own = inputs(random, 6, 1, choices, own_size)
+    answer = embedding(choice, own)
+    assert answer.shape == (2, 6, embedding.size)
+    for member, row in itertools.product(range(2), range(6)):
+        table = embedding.table.weight[member, choice[member, row]].view(own_size + 1, -1)
+        torch.testing.assert_close(answer[member, row], table[0] + own[member, row] @ table[1:])
+    torch.testing.assert_close(embedding(functional.one_hot(choice, choices).float(), own), answer)
+
+
+def test_an_embedding_that_is_not_to_learn_still_passes_gradients_to_actions():
+    random = generators(0)
+    embedding = ActionEmbedding(3, 1, random)
+    choice, own = uniform(random, 4, 3).requires_grad_(), normal(random, 4, 1).requires_grad_()
+    embedding(choice, own, learned=False).square().sum().backward()
+    assert embedding.table.weight.grad is None
+    assert choice.grad.abs().min() > 0.0
+    assert own.grad.abs().min() > 0.0
 
 
 def test_the_second_layer_and_the_outputs_of_masking_have_a_block_for_each_choice():

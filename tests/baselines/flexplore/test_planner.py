@@ -314,7 +314,7 @@ def test_a_batch_is_planned_as_its_environments_one_by_one(exploring):
             torch.testing.assert_close(mine[:, :, 0], all_[:, :, i])
 
 
-@pytest.mark.parametrize("feed", ["parallel", "masking", "sequential"])
+@pytest.mark.parametrize("feed", ["parallel", "masking", "sequential", "embedded"])
 @torch.no_grad()
 def test_members_plan_as_if_alone(feed):
     def decide(seeds):
