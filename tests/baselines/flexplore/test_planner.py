@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 
 import numpy as np
@@ -331,6 +332,29 @@ def test_members_plan_as_if_alone(feed):
         assert torch.equal(together.choice[member], alone[member].choice[0])
         torch.testing.assert_close(together.own[member], alone[member].own[0])
         torch.testing.assert_close(together.best[member], alone[member].best[0])
+
+
+@pytest.mark.parametrize("feed", ["parallel", "masking", "sequential", "embedded"])
+@torch.no_grad()
+def test_half_precision_imagines_nearly_the_same_returns(feed):
+    chosen = FLEXploreSettings(
+        samples=200, elites=200, iterations=1, horizon=3, feed=feed, proposals=0.0, information_weight=0.0
+    )
+    model = WorldModel(SPACE, *unbounded(2), chosen, generators(0))
+    for name, weight in model.named_parameters():
+        if name.endswith("output.weight"):
+            weight.copy_(normal(generators(1), *weight.shape[1:]))
+    returns = {}
+    for precision in ("float32", "bfloat16"):
+        planner = Planner(SPACE, model, None, None, dataclasses.replace(chosen, precision=precision))
+        noise = planner.draw_noise(generators(2), 1, False)
+        choices, own = planner._draw(planner.first_plan(1, 1), torch.ones(1, 3, 1, 5), noise.choices[:, 0], noise.own[:, 0])
+        start = STARTS[None, :1].repeat_interleave(200, 1)
+        returns[precision] = planner._returns(start, choices.flatten(2, 3), own.flatten(2, 3), None, None)
+        assert returns[precision].dtype == torch.float32
+    whole, half = returns.values()
+    assert not torch.equal(half, whole)
+    assert torch.corrcoef(torch.cat([half, whole]))[0, 1] > 0.99
 
 
 # What else decides
