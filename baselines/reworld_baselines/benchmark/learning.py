@@ -44,15 +44,17 @@ class Course:
         steps: Environment steps of each seed.
         every: Those from one evaluation to the next.
         random_steps: Those before anything is learned, whatever the method.
-        published: Mean return that DLPA (ICML 2024) reached, second-hand from the README of a reproduction.
-        asked: Mean return that is asked for.
+        published: Mean return that DLPA (ICML 2024) reached, second-hand from the README of a reproduction; None where it was
+            not tried.
+        asked: Mean return that is asked for; in a world that the agent may change, that of the best known policy that never
+            does.
         reached: Mean return that the steps are counted to.
     """
 
     steps: int
     every: int
     random_steps: int
-    published: float
+    published: float | None
     asked: float
     reached: float
 
@@ -66,6 +68,9 @@ WORLDS = {
     "HardMove-v0:n=6": Course(5_000, 500, 250, published=8.48, asked=8.48, reached=8.48),
     "HardMove-v0:n=8": Course(5_000, 500, 250, published=7.80, asked=7.80, reached=7.80),
     "HardMove-v0:n=10": Course(5_000, 500, 250, published=6.35, asked=6.35, reached=6.35),
+    "ConfigurablePlatform-v0": Course(8_000, 1_000, 500, published=None, asked=0.4264, reached=0.4264),
+    "ConfigurableCatchPoint-v1": Course(8_000, 1_000, 500, published=None, asked=8.318, reached=8.318),
+    "ConfigurableHardMove-v0": Course(8_000, 1_000, 500, published=None, asked=4.62, reached=4.62),
 }
 """What is learned on: ids without ``reworld/``, with the arguments of the world after a colon."""
 
