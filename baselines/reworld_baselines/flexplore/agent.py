@@ -78,8 +78,9 @@ class Player:
             self._memory = planner.first_plan(1, count)
         choices, own = np.zeros(count, np.int64), np.zeros((count, planner.space.own_size), np.float32)
         rows = np.arange(count) if playing is None else np.flatnonzero(playing)
-        for part in np.array_split(rows, -(-len(rows) * planner.settings.samples // _SEQUENCES_AT_ONCE)):
-            device = planner.mask.device
+        at_once = max(1, _SEQUENCES_AT_ONCE // planner.settings.samples)
+        for first in range(0, len(rows), at_once):
+            part, device = rows[first : first + at_once], planner.mask.device
             index = torch.from_numpy(part).to(device)
             states = planner.model.scales.state(torch.from_numpy(observations[part]).to(device)[None])
             previous = Plan(*(each[:, :, index] for each in self._memory))
@@ -176,6 +177,7 @@ class FLEXplore:
         )
         self._observations: Array | None = None
         self._begins = np.ones((members, settings.n_envs), np.bool_)
+        self._returns = np.zeros((members, settings.n_envs))
         self._current = self.planner.first_plan(members, settings.n_envs)
         self._surprises = torch.zeros(members, 2 * _SETTLING_STEPS, device=self.device)
         self._smoothing = torch.zeros(members, device=self.device)
@@ -290,6 +292,10 @@ class FLEXplore:
             self._surprises[:, self._replay.written % (2 * _SETTLING_STEPS)] = self._surprise(stored)
         self._replay.add(**stored)
         self._begins = ends.reshape(shape)
+        self._returns += rewards.reshape(shape)
+        if ends.any():
+            self._note("rollout", {"ep_rew_mean": torch.from_numpy(self._returns[self._begins])})
+            self._returns[self._begins] = 0.0
         if self.steps - settings.n_envs < settings.random_steps <= self.steps and settings.predict == "change":
             self.model.scales.fit(*(self._replay.column(name).flatten(1, 2) for name in ("before", "after", "rewards")))
 
@@ -373,7 +379,7 @@ class FLEXplore:
         """Hand the figures since the last report to the log, averaged."""
         if logger is not None and self._figures:
             for name, values in self._figures.items():
-                logger.record(name, float(torch.stack(values).mean()))
+                logger.record(name, float(torch.cat([each.flatten() for each in values]).mean()))
             logger.record("time/total_timesteps", self.steps, exclude="tensorboard")
             logger.dump(self.steps)
         self._figures = {}
@@ -396,7 +402,8 @@ class FLEXplore:
         tensors |= {"plan/choices": self._current.choices, "plan/means": self._current.means}
         tensors |= {"smoothing/surprises": self._surprises, "smoothing/weights": self._smoothing}
         state = {name: each.detach().cpu().numpy().copy() for name, each in tensors.items()}
-        state |= {"steps": np.array(self._replay.written), "environments/begins": self._begins}
+        state |= {"steps": np.array(self._replay.written)}
+        state |= {"environments/begins": self._begins, "environments/returns": self._returns.copy()}
         if self._observations is not None:
             state["environments/observations"] = self._observations
             state["environments/state"] = np.frombuffer(self._batch.get_state().tobytes(), np.uint8)
@@ -446,7 +453,7 @@ class FLEXplore:
         self._current = Plan(groups["plan"]["choices"], groups["plan"]["means"])
         self._surprises, self._smoothing = groups["smoothing"]["surprises"], groups["smoothing"]["weights"]
         self._smooths = bool(self._smoothing.any())
-        self._begins = state["environments/begins"].copy()
+        self._begins, self._returns = state["environments/begins"].copy(), state["environments/returns"].copy()
         if "environments/state" in state:
             self._observations = state["environments/observations"].copy()
             form = self._batch.get_state().dtype

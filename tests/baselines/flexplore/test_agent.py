@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gymnasium.error import Error
+from stable_baselines3.common.logger import configure
 
 from reworld_baselines import checkpoints
 from reworld_baselines.evaluation import evaluate, make_batch
@@ -113,6 +115,17 @@ def test_a_boundary_comes_at_the_start_now_and_then_and_at_the_end():
     assert boundaries == [0, 5, 10, 12]
 
 
+def test_what_episodes_returned_is_reported_with_what_was_learned(tmp_path):
+    logger = configure(str(tmp_path), ["csv"])
+    agent = FLEXplore(PLATFORM, tiny(n_envs=2, episode_steps=1), (0, 1)).learn(20, logger)
+    logger.close()
+    with (tmp_path / "progress.csv").open(newline="") as file:
+        reported = [float(row["rollout/ep_rew_mean"]) for row in csv.DictReader(file)]
+    # An episode is a step here, and there is a report every five.
+    rewards = agent.get_state()["replay/rewards"].reshape(4, 2, 5)
+    np.testing.assert_allclose(reported, rewards.mean((0, 2)), rtol=1e-6)
+
+
 def test_looking_on_changes_nothing(learned):
     before = learned.get_state()
     evaluate(learned, make_batch(PLATFORM, 3))
@@ -184,6 +197,9 @@ def test_an_action_that_does_not_matter_is_not_planned(learned):
     middle = learned.space.action(np.zeros(1, np.int64), np.zeros((1, learned.space.own_size)))[1]
     np.testing.assert_array_equal(rows, [middle[0], all_rows[0], middle[0]])
     assert choices[0] == choices[2] == 0
+    nothing, zeros = learned.act(observations, playing=np.zeros(3, np.bool_))
+    np.testing.assert_array_equal(nothing, 0)
+    np.testing.assert_array_equal(zeros, np.repeat(middle, 3, 0))
 
 
 # Keeping
