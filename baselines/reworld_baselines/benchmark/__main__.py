@@ -160,7 +160,7 @@ def _learning(
 
     Args:
         worlds: On which; arguments follow a colon, as in HardMove-v0:n=6.
-        methods: Settings by name: fast, faithful or dlpa.
+        methods: Settings by name: fast, ideas, faithful or dlpa.
         changes: Settings that shall be others, such as horizon=5; the results are named after them.
         seeds: How many learn at once.
         output: Directory of the results, a CSV and a JSON for each world and method.

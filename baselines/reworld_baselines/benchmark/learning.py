@@ -92,6 +92,12 @@ def _fast(world: str) -> FLEXploreSettings:
     return fast()
 
 
+def _ideas(world: str) -> FLEXploreSettings:
+    """The three ideas of the paper, for what `_fast` costs: what single ones are worth is asked of these."""
+    ideas = {"head": "likelihood", "flexibility": 0.3, "smoothing_from": 10_000, "information_weight": 0.01}
+    return dataclasses.replace(_fast(world), **ideas)  # type: ignore[arg-type]
+
+
 def _dlpa(world: str) -> FLEXploreSettings:
     """What DLPA's authors ran on each world."""
     if world.startswith("Platform"):
@@ -101,7 +107,12 @@ def _dlpa(world: str) -> FLEXploreSettings:
     return dlpa(feed="sequential", horizon=8, two_rewards=world.startswith("CatchPoint"))
 
 
-METHODS: dict[str, Callable[[str], FLEXploreSettings]] = {"fast": _fast, "faithful": _faithful, "dlpa": _dlpa}
+METHODS: dict[str, Callable[[str], FLEXploreSettings]] = {
+    "fast": _fast,
+    "ideas": _ideas,
+    "faithful": _faithful,
+    "dlpa": _dlpa,
+}
 """Settings by the name of a world."""
 
 
