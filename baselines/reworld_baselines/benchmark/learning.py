@@ -61,8 +61,8 @@ class Course:
 
 WORLDS = {
     "Platform-v0": Course(5_000, 500, 125, published=0.92, asked=0.95, reached=0.9),
-    "Goal-v0": Course(20_000, 2_000, 1_000, published=28.75, asked=28.75, reached=28.75),
-    "HardGoal-v0": Course(20_000, 2_000, 1_000, published=28.38, asked=28.38, reached=28.38),
+    "Goal-v0": Course(40_000, 2_000, 1_000, published=28.75, asked=28.75, reached=28.75),
+    "HardGoal-v0": Course(40_000, 2_000, 1_000, published=28.38, asked=28.38, reached=28.38),
     "CatchPoint-v1": Course(8_000, 1_000, 250, published=7.56, asked=8.1, reached=7.56),
     "HardMove-v0:n=4": Course(5_000, 1_000, 250, published=6.29, asked=6.29, reached=6.29),
     "HardMove-v0:n=6": Course(6_000, 1_000, 250, published=8.48, asked=8.48, reached=8.48),
