@@ -139,8 +139,9 @@ class FLEXploreSettings:
     """Discount of the future, per step."""
     continuation: Literal["expected", "most_likely"] = "most_likely"
     """What is imagined where the episode may end: both, with their probabilities, or the likelier of the two."""
-    evaluate_by: Literal["mean", "draw"] = "mean"
-    """The action without exploration: the mean of the elites that begin with the likeliest choice, or one elite by chance."""
+    evaluate_by: Literal["mean", "draw", "best"] = "mean"
+    """The action without exploration: the mean of the elites that begin with the likeliest choice, that of one elite by chance,
+    or that of the best. Where a parameter is an angle, the mean of good ones may be a bad one."""
 
     # Device
     compiled: bool = False

@@ -181,6 +181,8 @@ class Planner(nn.Module):
             action = fitted.means[:, 0].gather(-1, self.columns[choice])
         else:
             drawn = torch.searchsorted(weights.cumsum(-1), noise.elite).clamp(max=settings.elites - 1)
+            if not exploring and settings.evaluate_by == "best":
+                drawn = torch.zeros_like(drawn)
             choice = choices[:, 0].gather(-1, drawn).squeeze(-1)
             action = own[:, 0].gather(2, drawn[..., None].expand(-1, -1, -1, own.shape[-1])).squeeze(2)
             if exploring:

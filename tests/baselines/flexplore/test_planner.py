@@ -237,7 +237,8 @@ def plan_by_loops(planner, state, previous, begins, noise, exploring):
         k = int(np.argmax(fitted))
         action = first[k]
     else:
-        e = elites[next(e for e in range(len(elites)) if np.cumsum(weights)[e] >= float(noise.elite[0]))]
+        drawn = next(e for e in range(len(elites)) if np.cumsum(weights)[e] >= float(noise.elite[0]))
+        e = elites[0 if not exploring and chosen.evaluate_by == "best" else drawn]
         k = choices[0, e]
         action = own[0, e, : sizes[k]]
         if exploring:
@@ -257,7 +258,7 @@ def noise_of_one(noise, member, i, environments):
 
 
 @pytest.mark.parametrize("exploring", [True, False])
-@pytest.mark.parametrize("evaluate_by", ["mean", "draw"])
+@pytest.mark.parametrize("evaluate_by", ["mean", "draw", "best"])
 @pytest.mark.parametrize(("momentum", "horizon"), [(0.1, 3), (0.0, 1), (0.6, 2)])
 @torch.no_grad()
 def test_it_is_the_planner_of_dlpa(exploring, evaluate_by, momentum, horizon):
