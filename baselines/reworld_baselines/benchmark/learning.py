@@ -67,7 +67,7 @@ WORLDS = {
     "HardMove-v0:n=4": Course(5_000, 1_000, 250, published=6.29, asked=6.29, reached=6.29),
     "HardMove-v0:n=6": Course(6_000, 1_000, 250, published=8.48, asked=8.48, reached=8.48),
     "HardMove-v0:n=8": Course(6_000, 1_000, 250, published=7.80, asked=7.80, reached=7.80),
-    "HardMove-v0:n=10": Course(6_000, 1_000, 250, published=6.35, asked=6.35, reached=6.35),
+    "HardMove-v0:n=10": Course(10_000, 1_000, 250, published=6.35, asked=6.35, reached=6.35),
     "ConfigurablePlatform-v0": Course(8_000, 1_000, 500, published=None, asked=0.4264, reached=0.4264),
     "ConfigurableCatchPoint-v1": Course(8_000, 1_000, 500, published=None, asked=8.318, reached=8.318),
     "ConfigurableHardMove-v0": Course(8_000, 1_000, 500, published=None, asked=4.62, reached=4.62),
