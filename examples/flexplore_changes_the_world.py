@@ -1,7 +1,7 @@
 """When to change the world, learned by planning: FLEXplore on Hard Move, where changes are branches like all others.
 
 `python examples/flexplore_changes_the_world.py [STEPS [SEED [WORLD]]]` learns, tells what that is worth, and what was changed
-when. The little that it learns by default is nothing: give it 8000 steps.
+when. By default it learns for so short a time that there is nothing to see: give it some thousand steps.
 """
 
 import sys

@@ -147,12 +147,12 @@ def to_markdown(curves: Sequence[Curves], name: str) -> str:
     ]
     for each in curves:
         if each.method == each.base:
-            course, to = each.course, f"{_steps(each.steps_to)} (to {each.course.reached:g})"
+            course, to = each.course, f"{_steps(each.steps_to)} (to {each.course.reached:.4g})"
             cells = [
                 str(len(each.returns)),
                 f"{each.steps[-1]:,}",
                 _mean(each.last),
-                f"{course.asked:g}",
+                f"{course.asked:.4g}",
                 "" if course.published is None else f"{course.published:g}",
             ]
             cells += [_mean(each.successes[:, -_LAST:].mean(1), percent=True), to, f"{each.seconds:.3f}"]
@@ -230,7 +230,7 @@ def _change(variant: Curves) -> str:
 def _ablation(base: Curves, variants: Sequence[Curves]) -> list[str]:
     lines = [
         "",
-        f"| {base.world}, {base.method} | seeds | return | difference | success | steps to {base.course.reached:g} "
+        f"| {base.world}, {base.method} | seeds | return | difference | success | steps to {base.course.reached:.4g} "
         "| CPU s per step |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
@@ -273,9 +273,10 @@ def draw_curves(curves: Sequence[Curves], file: Path) -> None:
                 low, high = np.array([mean_interval(column) for column in each.returns.T]).T
                 axes.fill_between(each.steps, low, high, color=colour, alpha=0.2, linewidth=0.0)
             axes.plot(each.steps, mean, color=colour, marker="o", markersize=3.0, label=each.method)
-        course = WORLDS[world]
-        line = f"without changes: {course.asked:g}" if course.published is None else f"DLPA, published: {course.published:g}"
-        axes.axhline(course.published or course.asked, color="tab:grey", linestyle="--", linewidth=1.0, label=line)
+        level, name = WORLDS[world].published, "DLPA, published"
+        if level is None:
+            level, name = WORLDS[world].asked, "best without changes"
+        axes.axhline(level, color="tab:grey", linestyle="--", linewidth=1.0, label=f"{name}: {level:.4g}")
         axes.set(title=world, xlabel="environment steps", ylabel="mean return")
         axes.xaxis.set_major_formatter("{x:,.0f}")
         axes.grid(alpha=0.3)

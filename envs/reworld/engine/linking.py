@@ -24,7 +24,7 @@ Function = Callable[..., Any]
 # All that is called often is inlined, so that a state stays in registers: a sixth of the time of a Platform step.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "_nrt": False, "forceinline": True}
 
-# What only other compiled code calls needs no way in from Python: a third of the time of compiling.
+# What only other compiled code calls needs no way in from Python, which takes long to compile.
 _CALLEE_OPTIONS = _OPTIONS | {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 
 _OUT_OF_LINE = {function.__code__ for function in RARELY_CALLED}

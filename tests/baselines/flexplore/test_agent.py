@@ -33,6 +33,7 @@ STATEFUL = {
     "policies": {"flexibility": 0.0},
     "critic": {"proposals": 0.0, "information_weight": 0.0},
     "terminal value": {"terminal_value": True},
+    "an embedding of actions": {"feed": "embedded"},
     "smoothing from a step on": {"smoothing_from": 12},
     "smoothing as it settles": {"smoothing_from": "auto"},
     "several environments": {"n_envs": 2, "smoothing_from": "auto", "random_share": 0.5},
@@ -132,7 +133,11 @@ def test_looking_on_changes_nothing(learned):
     assert_same(learned.get_state(), before)
 
 
-@pytest.mark.parametrize("settings", [tiny(n_envs=2, terminal_value=True), dlpa(**TINY)], ids=["flexplore", "dlpa"])
+@pytest.mark.parametrize(
+    "settings",
+    [tiny(n_envs=2, terminal_value=True), tiny(feed="embedded"), dlpa(**TINY)],
+    ids=["flexplore", "embedded", "dlpa"],
+)
 def test_a_run_among_others_is_the_run_alone(settings):
     together = FLEXplore(PLATFORM, settings, [5, 1, 9]).learn(20)
     observations = np.random.default_rng(0).uniform(size=(3, 9)).astype(np.float32)
